@@ -1,0 +1,45 @@
+# Two commands: `make run` and `make test`. They need nothing but Python 3.11 or newer (with venv) and make.
+
+PYTHON ?= python3
+VENV   ?= .venv
+BIN    := $(VENV)/bin
+PIP    := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
+
+.PHONY: run test model lint clean
+
+run: $(VENV)/.run  ## Start the server and print the address to open.
+	@$(BIN)/triologue serve
+
+test: $(VENV)/.test  ## Run every test that this machine can run.
+	$(BIN)/python -m pytest
+
+model: $(VENV)/.model  ## Install the small language model (370 MB), and with it the test that talks to it.
+
+lint: $(VENV)/.lint  ## What CI checks before the tests.
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+clean:  ## Forget the environment.
+	rm -rf $(VENV)
+
+# One environment, filled as far as the command needs. The stamps make a second run work offline.
+$(VENV)/bin/python:
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.run: pyproject.toml constraints.txt | $(VENV)/bin/python
+	$(PIP) --editable .
+	@touch $@
+
+$(VENV)/.test: pyproject.toml constraints.txt | $(VENV)/bin/python
+	$(PIP) --editable '.[test]'
+	@touch $@ $(VENV)/.run
+
+$(VENV)/.model: pyproject.toml constraints.txt | $(VENV)/bin/python
+	$(PIP) --editable '.[model]'
+	@touch $@
+
+$(VENV)/.lint: pyproject.toml constraints.txt | $(VENV)/bin/python
+	$(PIP) --editable '.[test,lint]'
+	@touch $@ $(VENV)/.run $(VENV)/.test

@@ -1,0 +1,133 @@
+"""The class to derive from: an actor's behaviour, without its task, mailbox or supervision."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Awaitable, Callable, Hashable
+from typing import Any, ClassVar, Generic, Protocol, TypeVar
+
+import trio
+
+from .lifecycle import Down, ExitReason
+from .mailbox import Overflow
+from .ref import ActorRef
+from .restart import Backoff, Restart, RestartBudget
+
+M = TypeVar("M")
+N = TypeVar("N")
+
+
+class Timer:
+    """A message to oneself that is still to come."""
+
+    def __init__(self) -> None:
+        self._scope = trio.CancelScope()
+
+    def cancel(self) -> None:
+        """Don't send it. Does nothing if it was sent already."""
+        self._scope.cancel()
+
+
+class Context(Protocol):
+    """What the runtime does for a running actor."""
+
+    @property
+    def ref(self) -> ActorRef[Any]: ...
+    def spawn(
+        self,
+        factory: Callable[[], Actor[N]],
+        *,
+        name: str,
+        restart: Restart,
+        capacity: int | None,
+        grace: float,
+    ) -> ActorRef[N]: ...
+    def start_task(self, task: Callable[..., Awaitable[None]], *args: Any, name: str) -> None: ...
+    def after(self, seconds: float, message: Any) -> Timer: ...
+    def watch(self, ref: ActorRef[Any], tell: Callable[[Down], Any]) -> None: ...
+    def stop(self, reason: str) -> None: ...
+    def now(self) -> float: ...
+
+
+class Actor(ABC, Generic[M]):
+    """Handles messages of the family M, one at a time, in the order they arrived.
+
+    A new object is made for every (re)start, so state that `__init__` sets up is fresh after a crash. What
+    must survive one belongs into what the factory hands in.
+    """
+
+    capacity: ClassVar[int] = 256
+    """How many messages may wait in its mailbox."""
+    overflow: ClassVar[Overflow] = Overflow.REJECT
+    """What `tell_nowait` meets when they are that many."""
+    backoff: ClassVar[Backoff] = Backoff()
+    """How soon its children are restarted."""
+
+    context: Context
+
+    @abstractmethod
+    async def handle(self, message: M) -> None:
+        """React to *message*. An exception is a crash; the message is not handled again."""
+
+    async def started(self) -> None:
+        """Runs first in every life, before any message."""
+
+    async def stopped(self, reason: ExitReason) -> None:
+        """Runs last in every life, after a crash too; bounded by the actor's grace."""
+
+    def budget(self) -> RestartBudget:
+        """How many restarts of its children it forgives before it fails itself."""
+        return RestartBudget()
+
+    @staticmethod
+    def conflation_key(message: Any) -> Hashable | None:
+        """The key of a message that a newer one of the same key may replace in the mailbox, else `None`."""
+        return None
+
+    @property
+    def ref(self) -> ActorRef[M]:
+        """This actor, for others to send to."""
+        return self.context.ref
+
+    def now(self) -> float:
+        """Seconds on the system's clock."""
+        return self.context.now()
+
+    def spawn(
+        self,
+        factory: Callable[[], Actor[N]],
+        *,
+        name: str,
+        restart: Restart = Restart.PERMANENT,
+        capacity: int | None = None,
+        grace: float = 1.0,
+    ) -> ActorRef[N]:
+        """Start a child.
+
+        Args:
+            factory: Makes the child, anew for every restart.
+            name: Its last address part; unique among the living children.
+            restart: Which endings lead to a restart.
+            capacity: Of its mailbox, if not the class's own.
+            grace: Seconds it gets to finish when it is stopped, before it is cancelled.
+        """
+        return self.context.spawn(factory, name=name, restart=restart, capacity=capacity, grace=grace)
+
+    def start_task(self, task: Callable[..., Awaitable[None]], *args: Any, name: str) -> None:
+        """Run *task* beside the mailbox loop, as a named child of this actor.
+
+        It ends with the actor; if it raises, the actor crashes.
+        """
+        self.context.start_task(task, *args, name=name)
+
+    def after(self, seconds: float, message: M) -> Timer:
+        """Send *message* to itself after so many seconds, unless this life is over by then."""
+        return self.context.after(seconds, message)
+
+    def watch(self, ref: ActorRef[Any], tell: Callable[[Down], M]) -> None:
+        """Get `tell(down)` once, when the actor behind *ref* is gone for good; at once if it is already."""
+        self.context.watch(ref, tell)
+
+    def stop(self, reason: str = "finished") -> None:
+        """End after the message that is being handled."""
+        self.context.stop(reason)

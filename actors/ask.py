@@ -1,0 +1,97 @@
+"""Questions: messages that carry the way back for one answer."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Generic, TypeVar, cast
+
+import trio
+
+M = TypeVar("M")
+R = TypeVar("R")
+
+
+class Promise(Generic[R]):
+    """The asker's side of a question: set once, by the first answer or failure."""
+
+    __slots__ = ("_done", "_error", "_value", "on_late", "on_settled")
+
+    def __init__(self) -> None:
+        self._done = trio.Event()
+        self._value: R | None = None
+        self._error: BaseException | None = None
+        self.on_late: Callable[[], None] | None = None
+        self.on_settled: Callable[[], None] | None = None
+
+    @property
+    def settled(self) -> bool:
+        return self._done.is_set()
+
+    def resolve(self, value: R) -> None:
+        if self._settle():
+            self._value = value
+
+    def fail(self, error: BaseException) -> None:
+        if self._settle():
+            self._error = error
+
+    def abandon(self) -> None:
+        """Nobody waits any more: whatever comes now is late."""
+        self._settle(late=False)
+
+    async def wait(self) -> R:
+        await self._done.wait()
+        if self._error is not None:
+            raise self._error
+        return cast(R, self._value)
+
+    def _settle(self, *, late: bool = True) -> bool:
+        if self._done.is_set():
+            if late and self.on_late is not None:
+                self.on_late()
+            return False
+        self._done.set()
+        if self.on_settled is not None:
+            self.on_settled()
+        return True
+
+
+class Question(Generic[M, R]):
+    """Base of messages of the family M that are answered with an R.
+
+    A question object is good for one `ask`. The asked actor calls `answer` (or `refuse`) at once or later; a
+    question that was told, not asked, is answered into the void.
+    """
+
+    __slots__ = ("_promise",)
+    _promise: Promise[R]
+
+    def answer(self, value: R) -> None:
+        """Give the asker *value*. A second answer, or one that comes too late, is a dead letter."""
+        promise = promise_of(self)
+        if promise is not None:
+            promise.resolve(value)
+
+    def refuse(self, error: Exception) -> None:
+        """Raise *error* at the asker."""
+        promise = promise_of(self)
+        if promise is not None:
+            promise.fail(error)
+
+
+def promise_of(message: object) -> Promise[object] | None:
+    """The promise behind *message*, if it is a question somebody asked."""
+    return getattr(message, "_promise", None) if isinstance(message, Question) else None
+
+
+def pose(question: Question[M, R]) -> Promise[R]:
+    """Bind a fresh promise to *question*.
+
+    Raises:
+        ValueError: It was asked before.
+    """
+    if promise_of(question) is not None:
+        raise ValueError(f"this {type(question).__name__} was asked before; ask a new one")
+    promise: Promise[R] = Promise()
+    object.__setattr__(question, "_promise", promise)  # questions are usually frozen
+    return promise

@@ -1,0 +1,59 @@
+"""Everything the runtime raises. Each error names the actor it is about and carries what recovery needs."""
+
+from __future__ import annotations
+
+
+class ActorError(Exception):
+    """Base of all errors of the runtime."""
+
+
+class RecipientStopped(ActorError):
+    """The actor is gone, or going, and will never read *message*: here it is back."""
+
+    def __init__(self, address: str, message: object) -> None:
+        super().__init__(f"{address} is gone; it did not get {type(message).__name__}")
+        self.address = address
+        self.message = message
+
+
+class MailboxFull(ActorError):
+    """The mailbox had no room, and its policy is not to wait or drop: *message* is back with its sender."""
+
+    def __init__(self, address: str, message: object) -> None:
+        super().__init__(f"the mailbox of {address} is full; it did not get {type(message).__name__}")
+        self.address = address
+        self.message = message
+
+
+class AskTimeout(ActorError):
+    """No answer within *seconds*, counted from the call of `ask`."""
+
+    def __init__(self, address: str, question: object, seconds: float) -> None:
+        super().__init__(f"{address} did not answer {type(question).__name__} within {seconds:g} s")
+        self.address = address
+        self.question = question
+        self.seconds = seconds
+
+
+class ActorDied(ActorError):
+    """The asked actor crashed or stopped before it answered."""
+
+    def __init__(self, address: str, question: object) -> None:
+        super().__init__(f"{address} ended before it answered {type(question).__name__}")
+        self.address = address
+        self.question = question
+
+
+class RestartBudgetSpent(ActorError):
+    """A child of *address* failed more often than the supervisor forgives; the supervisor fails with it."""
+
+    def __init__(self, address: str, child: str, restarts: int, within: float) -> None:
+        super().__init__(
+            f"{child} failed again after {restarts} restarts within {within:g} s under {address}"
+        )
+        self.address = address
+        self.child = child
+
+
+class MailboxClosed(ActorError):
+    """The mailbox takes no more messages, and gives none. Internal: refs turn it into `RecipientStopped`."""

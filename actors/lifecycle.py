@@ -1,0 +1,43 @@
+"""The states of an actor's life, and the ways it ends."""
+
+from __future__ import annotations
+
+from enum import Enum
+
+from attrs import frozen
+
+
+class State(Enum):
+    """What an actor is doing."""
+
+    STARTING = "starting"
+    IDLE = "idle"
+    HANDLING = "handling"
+    RESTARTING = "restarting"
+    STOPPING = "stopping"
+    GONE = "gone"
+
+
+@frozen
+class Stopped:
+    """It was asked to stop, or stopped itself."""
+
+    reason: str
+
+
+@frozen
+class Crashed:
+    """It raised, and was not (or no longer) to be restarted."""
+
+    error: BaseException
+
+
+ExitReason = Stopped | Crashed
+
+
+@frozen
+class Down:
+    """Tells a watcher that the actor at *address* is gone for good."""
+
+    address: str
+    reason: ExitReason

@@ -1,0 +1,71 @@
+"""Triologue as one ASGI application: its lifespan runs the actors, its other scopes go to their doors.
+
+The root supervisor runs in the lifespan task itself, so the actors live exactly as long as the server does.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+import trio
+
+from actors import ActorSystem
+
+from .assembly import Doors, Life, Root, listener_limits, pipeline_specs
+from .config import Config, ConfigError
+from .listener import Listener
+from .ownership import DataDirectory, DirectoryError
+from .telemetry import configure_logging
+
+log = logging.getLogger(__name__)
+
+
+class Application:
+    """Serves one configuration, once.
+
+    Args:
+        load_config: Called at the start of the lifespan; its `ConfigError` ends the start with one line.
+    """
+
+    def __init__(self, load_config: Callable[[], Config]) -> None:
+        self._load_config = load_config
+        self._doors: Doors | None = None
+        self.system = ActorSystem()
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        if scope["type"] == "lifespan":
+            await self._live(scope, receive, send)
+            return
+        assert self._doors is not None, "the server takes requests only after the lifespan's startup"
+        door = self._doors.websocket if scope["type"] == "websocket" else self._doors.http
+        await door(scope, receive, send)
+
+    async def _live(self, scope: Any, receive: Any, send: Any) -> None:
+        await receive()  # lifespan.startup
+        try:
+            config = self._load_config()
+            configure_logging(config.log_level)
+            specs = pipeline_specs(config)
+            directory = await DataDirectory.claim(config.data_dir, on_wait=log.warning)
+        except (ConfigError, DirectoryError, ValueError) as error:
+            await send({"type": "lifespan.startup.failed", "message": str(error)})
+            return
+        with directory:
+            listener: Listener | None = scope.get("extensions", {}).get("triologue.listener")
+            if listener is not None:
+                listener.limits = listener_limits(config)
+            life = Life(
+                draining=listener.draining if listener is not None else trio.Event(),
+                on_drain=directory.mark_draining,
+                opened=partial(self._open, send),
+                ended=receive,  # lifespan.shutdown
+            )
+            await self.system.run(lambda: Root(config, specs, life), name="triologue")
+        await send({"type": "lifespan.shutdown.complete"})
+
+    async def _open(self, send: Any, doors: Doors) -> None:
+        self._doors = doors
+        await send({"type": "lifespan.startup.complete"})

@@ -1,0 +1,11 @@
+"""`hypercorn --worker-class trio server.asgi:app`."""
+
+from __future__ import annotations
+
+from . import config, listener
+from .application import Application
+
+# hypercorn imports this module in its worker, before it serves: from here on its trio worker is ours.
+listener.install()
+
+app = Application(config.load)

@@ -1,0 +1,51 @@
+"""`triologue serve`: the server in one process, with hypercorn's trio server in its own HTTP nursery."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from functools import partial
+
+import trio
+
+from server import config, listener
+from server.application import Application
+from server.config import Config, ConfigError
+
+
+def run(args: argparse.Namespace) -> int:
+    """Serve until told to stop; the exit status."""
+    environ = dict(os.environ)
+    if args.bind is not None:
+        environ["TRIOLOGUE_BIND"] = args.bind
+    try:
+        settings = config.load(args.config, environ)
+    except ConfigError as error:
+        print(error, file=sys.stderr)
+        return 2
+    trio.run(_serve, settings)
+    return 0
+
+
+async def _serve(settings: Config) -> None:
+    async with trio.open_nursery() as http:
+        urls: list[str] = await http.start(
+            partial(
+                listener.run,
+                Application(lambda: settings),
+                bind=[settings.bind],
+                certfile=_text(settings.tls.certfile),
+                keyfile=_text(settings.tls.keyfile),
+            ),
+            name="http",
+        )
+        print("Triologue is ready.", flush=True)
+        for url in urls:
+            print(f"  chat page   {url}/", flush=True)
+        for pipeline in settings.pipelines:
+            print(f"  pipeline    {pipeline.uuid}  {pipeline.name} ({pipeline.kind})", flush=True)
+
+
+def _text(path: object) -> str | None:
+    return None if path is None else str(path)

@@ -1,0 +1,6 @@
+"""Conversations: one actor for each live one, and the directory that finds them."""
+
+from .actor import Conversation
+from .directory import Directory
+
+__all__ = ["Conversation", "Directory"]

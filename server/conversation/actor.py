@@ -1,0 +1,303 @@
+"""One conversation: gives messages their order, has one reply written at a time, tells its members.
+
+It never waits for a member: what a socket can't take is that connection's own trouble.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections import deque
+from collections.abc import Callable, Mapping
+from datetime import datetime
+from functools import partial
+
+import trio
+from attrs import define, field, frozen
+
+from actors import Actor, ActorError, ActorRef, MailboxFull, Timer
+from server.chat import ConversationKey, Message, Transcript, Turn
+from server.messages import Activate as ActivateConnection
+from server.messages import (
+    Busy,
+    ConnectionInfo,
+    ConnectionMessage,
+    ConversationMessage,
+    Deliver,
+    DirectoryMessage,
+    Draining,
+    Event,
+    FinishReplies,
+    GetMessages,
+    InUse,
+    Join,
+    LeaveIfUnused,
+    MemberGone,
+    MembersOf,
+    MessagePosted,
+    PipelineInfo,
+    Receipt,
+    RegistryMessage,
+    ReplyChunk,
+    ReplyEnded,
+    ReplyFailed,
+    ReplyFinished,
+    ReplyGone,
+    ReplyGrew,
+    Reset,
+    Say,
+    TimeIsUp,
+    Welcomed,
+    WriteReply,
+)
+
+log = logging.getLogger(__name__)
+
+FAILED = "Sorry, something went wrong while answering."
+TOOK_TOO_LONG = "Sorry, the answer took too long."
+INTERRUPTED = "Sorry, the server is restarting. Please ask again."
+
+# A fan-out lets other tasks run after so many receivers.
+FAN_OUT_SLICE = 64
+# How long a pipeline may take to accept a turn, and a reply to end by itself after its total time-out.
+PIPELINE_PATIENCE = 5.0
+
+
+@frozen
+class Question:
+    """A user's message that waits for its reply, with its inline data still in it."""
+
+    message: Message
+    stream: bool
+
+
+@define
+class ConversationState:
+    """What of a conversation survives a crash of its actor."""
+
+    transcript: Transcript
+    waiting: deque[Question] = field(factory=deque)
+
+
+@define
+class RunningReply:
+    """The reply that is being written now."""
+
+    id: int
+    stream: bool
+    writer: ActorRef[object]
+    overdue: Timer
+
+
+class Conversation(Actor[ConversationMessage]):
+    """Owns one transcript and its members.
+
+    Args:
+        key: Which conversation.
+        state: Its history, and the messages that wait for a reply.
+        pipelines: Who writes the replies, by uuid.
+        registry, directory: Told and asked as `messages.py` says.
+        queue: How many messages may wait behind a running reply.
+        now: The time of day, in UTC.
+    """
+
+    def __init__(
+        self,
+        *,
+        key: ConversationKey,
+        state: ConversationState,
+        pipelines: Mapping[str, PipelineInfo],
+        registry: ActorRef[RegistryMessage],
+        directory: ActorRef[DirectoryMessage],
+        queue: int,
+        now: Callable[[], datetime],
+    ) -> None:
+        self._key = key
+        self._transcript = state.transcript
+        self._waiting = state.waiting
+        self._pipelines = pipelines
+        self._registry = registry
+        self._directory = directory
+        self._limit = queue
+        self._now = now
+        self._members: dict[str, ActorRef[ConnectionMessage]] = {}
+        self._reply: RunningReply | None = None
+        self._draining = False
+        self._drained: list[FinishReplies] = []
+        self._in_use: bool | None = None
+
+    async def started(self) -> None:
+        """After a crash: find the members again, end the reply that the crash cut off, go on."""
+        for info in await self._registry.ask(MembersOf(self._key), timeout=PIPELINE_PATIENCE):
+            self._add_member(info)
+        if self._transcript.open_reply is not None:
+            await self._end_reply("error", otherwise=FAILED)
+        await self._next_reply()
+        await self._report_use()
+
+    async def handle(self, message: ConversationMessage) -> None:
+        match message:
+            case ReplyChunk():
+                await self._grow_reply(message)
+            case Say():
+                await self._say(message)
+            case ReplyFinished() if self._is_running(message.reply_id):
+                await self._end_reply(message.reason, usage=message.usage)
+            case ReplyFailed() if self._is_running(message.reply_id):
+                await self._end_reply("error", otherwise=message.said)
+            case ReplyGone() if self._is_running(message.reply_id):
+                await self._end_reply("error", otherwise=FAILED)
+            case TimeIsUp() if self._is_running(message.reply_id):
+                said = TOOK_TOO_LONG if message.reason == "error" else INTERRUPTED
+                await self._stop_reply(message.reason, otherwise=said)
+            case Join():
+                await self._join(message)
+            case MemberGone():
+                self._members.pop(message.connection_id, None)
+            case GetMessages():
+                message.answer(self._transcript.messages()[-message.limit :])
+            case Reset():
+                await self._reset(message)
+            case LeaveIfUnused():
+                unused = not self._members and self._reply is None
+                message.answer(unused)
+                if unused:
+                    self.stop("unused")
+            case FinishReplies():
+                await self._finish_replies(message)
+        await self._next_reply()
+        await self._report_use()
+
+    # -- members
+
+    async def _join(self, request: Join) -> None:
+        info = request.info
+        welcome = Welcomed(info.connection_id, self._key, self._transcript.cursor, info.user, self._now())
+        self._add_member(info)
+        self._tell(info.connection_id, info.ref, Deliver(welcome))
+        await self._registry.tell(ActivateConnection(info.connection_id))
+        if self._reply is not None and self._reply.stream and self._transcript.open_reply is not None:
+            so_far = self._transcript.open_reply.so_far()
+            self._tell(info.connection_id, info.ref, Deliver(ReplyGrew(self._key.session_type, so_far)))
+        request.answer(None)
+
+    def _add_member(self, info: ConnectionInfo) -> None:
+        self._members[info.connection_id] = info.ref
+        self.watch(info.ref, partial(MemberGone, info.connection_id))
+
+    async def _fan_out(self, event: Event) -> None:
+        message = Deliver(event)
+        for number, (connection_id, ref) in enumerate(list(self._members.items()), start=1):
+            self._tell(connection_id, ref, message)
+            if number % FAN_OUT_SLICE == 0:
+                await trio.lowlevel.checkpoint()
+
+    def _tell(self, connection_id: str, ref: ActorRef[ConnectionMessage], message: Deliver) -> None:
+        try:
+            ref.tell_nowait(message)
+        except MailboxFull:
+            ref.stop("too slow")
+            self._members.pop(connection_id, None)
+        except ActorError:
+            self._members.pop(connection_id, None)
+
+    # -- messages
+
+    async def _say(self, request: Say) -> None:
+        if self._draining:
+            request.refuse(Draining())
+            return
+        if self._reply is not None and len(self._waiting) >= self._limit:
+            request.refuse(Busy())
+            return
+        message = self._transcript.add(
+            request.chain, sender=request.sender, connection_id=request.connection_id, now=self._now()
+        )
+        self._waiting.append(Question(message, request.stream))
+        assert message.seq is not None
+        request.answer(Receipt(message.id, message.seq))
+        await self._fan_out(MessagePosted(self._key.session_type, message))
+
+    async def _reset(self, request: Reset) -> None:
+        self._waiting.clear()
+        if self._reply is not None:
+            await self._stop_reply("stopped")
+        self._transcript.reset()
+        request.answer(None)
+
+    # -- replies
+
+    async def _next_reply(self) -> None:
+        """Have the next waiting message answered, unless a reply is running."""
+        while self._waiting and self._reply is None:
+            question = self._waiting.popleft()
+            reply = self._transcript.begin_reply(
+                connection_id=question.message.connection_id, now=self._now()
+            )
+            if self._draining:
+                await self._end_reply("interrupted", otherwise=INTERRUPTED)
+                continue
+            turn = Turn(
+                message=question.message,
+                history=self._transcript.before(question.message),
+                sender=question.message.sender,
+                pipeline_uuid=self._key.pipeline,
+                session_type=self._key.session_type,
+                session_id=self._key.session_id,
+            )
+            pipeline = self._pipelines[self._key.pipeline]
+            try:
+                request = WriteReply(turn, reply.id, self.ref)
+                writer = await pipeline.ref.ask(request, timeout=PIPELINE_PATIENCE)
+            except ActorError as error:
+                log.error("no reply in %s: %s", self._key, error)
+                await self._end_reply("error", otherwise=FAILED)
+                continue
+            overdue = self.after(pipeline.total_timeout + PIPELINE_PATIENCE, TimeIsUp(reply.id, "error"))
+            self._reply = RunningReply(reply.id, question.stream, writer, overdue)
+            self.watch(writer, partial(ReplyGone, reply.id))
+
+    def _is_running(self, reply_id: int) -> bool:
+        return self._reply is not None and self._reply.id == reply_id
+
+    async def _grow_reply(self, chunk: ReplyChunk) -> None:
+        reply, written = self._reply, self._transcript.open_reply
+        if reply is None or written is None or reply.id != chunk.reply_id:
+            return  # from a reply that was ended here before it noticed
+        written.text += chunk.text
+        if reply.stream and self._members:
+            await self._fan_out(ReplyGrew(self._key.session_type, written.so_far()))
+
+    async def _stop_reply(self, reason: str, otherwise: str = "") -> None:
+        assert self._reply is not None
+        self._reply.writer.stop(reason)
+        await self._end_reply(reason, otherwise=otherwise)
+
+    async def _end_reply(
+        self, reason: str, *, otherwise: str = "", usage: Mapping[str, int] | None = None
+    ) -> None:
+        message = self._transcript.end_reply(reason=reason, otherwise=otherwise, usage=usage)
+        if self._reply is not None:
+            self._reply.overdue.cancel()
+            self._reply = None
+        await self._fan_out(ReplyEnded(self._key.session_type, message))
+        self._answer_drained()
+
+    # -- leaving
+
+    async def _finish_replies(self, request: FinishReplies) -> None:
+        self._draining = True
+        self._drained.append(request)
+        if self._reply is not None:
+            self.after(request.seconds, TimeIsUp(self._reply.id, "interrupted"))
+        self._answer_drained()
+
+    def _answer_drained(self) -> None:
+        if self._reply is None and not self._waiting:
+            while self._drained:
+                self._drained.pop().answer(None)
+
+    async def _report_use(self) -> None:
+        in_use = bool(self._members) or self._reply is not None
+        if in_use is not self._in_use:
+            self._in_use = in_use
+            await self._directory.tell(InUse(self._key, in_use))

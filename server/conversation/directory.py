@@ -1,0 +1,196 @@
+"""Where a conversation's actor is found by its key: begun when somebody comes, let go of when nobody does.
+
+Bounded: at the limit the conversation that has been unused longest makes room, and if all are in use nobody
+new gets in. So a session id that a stranger invents costs one place among the unused, and no more.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections import OrderedDict
+from collections.abc import Callable, Mapping
+from datetime import datetime
+from functools import partial
+
+import trio
+
+from actors import Actor, ActorError, ActorRef, RestartBudget
+from server.chat import ConversationKey, Limits, Sender, Transcript
+from server.messages import (
+    ConversationGone,
+    ConversationMessage,
+    DirectoryMessage,
+    Drain,
+    Draining,
+    Find,
+    FinishReplies,
+    Full,
+    InUse,
+    LeaveIfUnused,
+    Open,
+    PipelineInfo,
+    RegistryMessage,
+    Sweep,
+)
+
+from .actor import Conversation, ConversationState
+
+log = logging.getLogger(__name__)
+
+SWEEP_EVERY = 60.0
+# A conversation is asked to leave only while it has nothing to do, so it answers at once or is in trouble.
+LEAVE_PATIENCE = 1.0
+# What a conversation may need, beyond the time given, to end its reply.
+DRAIN_MARGIN = 1.0
+
+
+class Directory(Actor[DirectoryMessage]):
+    """The parent of all conversations.
+
+    Args:
+        registry: For the conversations.
+        pipelines: Those there are, by uuid.
+        limit: How many conversations may be held.
+        idle: Seconds after which an unused one is let go of.
+        queue: How many messages may wait in a conversation.
+        history: What each transcript keeps.
+        now: The time of day, in UTC.
+        new_epoch: Makes the name of a new history.
+    """
+
+    capacity = 4096
+
+    def __init__(
+        self,
+        *,
+        registry: ActorRef[RegistryMessage],
+        pipelines: Mapping[str, PipelineInfo],
+        limit: int,
+        idle: float,
+        queue: int,
+        history: Limits,
+        now: Callable[[], datetime],
+        new_epoch: Callable[[], str],
+    ) -> None:
+        self._registry = registry
+        self._pipelines = pipelines
+        self._limit = limit
+        self._idle = idle
+        self._queue = queue
+        self._history = history
+        self._now = now
+        self._new_epoch = new_epoch
+        self._refs: dict[ConversationKey, ActorRef[ConversationMessage]] = {}
+        self._unused: OrderedDict[ConversationKey, float] = OrderedDict()
+        self._draining = False
+        self._born = 0
+
+    def budget(self) -> RestartBudget:
+        """Generous: a message that crashes its conversation, sent over and over, is nobody else's trouble."""
+        return RestartBudget(restarts=1000, within=10.0)
+
+    async def started(self) -> None:
+        self.after(SWEEP_EVERY, Sweep())
+
+    async def handle(self, message: DirectoryMessage) -> None:
+        match message:
+            case Open():
+                await self._open(message)
+            case Find():
+                self._touch(message.key)
+                message.answer(self._refs.get(message.key))
+            case InUse() if message.key in self._refs:
+                if message.in_use:
+                    self._unused.pop(message.key, None)
+                else:
+                    self._unused[message.key] = self.now()
+            case ConversationGone():
+                if (ref := self._refs.get(message.key)) is not None and not ref.alive:
+                    self._forget(message.key)
+            case Sweep():
+                await self._sweep()
+                self.after(SWEEP_EVERY, Sweep())
+            case Drain():
+                self._draining = True
+                self.start_task(self._drain, message, name="drain")
+
+    async def _open(self, request: Open) -> None:
+        key = request.key
+        ref = self._refs.get(key)
+        if ref is not None and ref.alive:
+            self._touch(key)
+            request.answer(ref)
+        elif self._draining:
+            request.refuse(Draining())
+        elif await self._has_room():
+            request.answer(self._begin(key))
+        else:
+            request.refuse(Full())
+
+    def _begin(self, key: ConversationKey) -> ActorRef[ConversationMessage]:
+        assistant = Sender(id="assistant", name=self._pipelines[key.pipeline].name)
+        state = ConversationState(Transcript(self._new_epoch(), self._history, assistant))
+        self._born += 1
+        ref = self.spawn(
+            lambda: Conversation(
+                key=key,
+                state=state,
+                pipelines=self._pipelines,
+                registry=self._registry,
+                directory=self.ref,
+                queue=self._queue,
+                now=self._now,
+            ),
+            # A successor may come before its predecessor of the same key is quite gone.
+            name=f"{key}#{self._born}",
+        )
+        self._refs[key] = ref
+        self.watch(ref, partial(ConversationGone, key))
+        return ref
+
+    async def _has_room(self) -> bool:
+        while len(self._refs) >= self._limit and self._unused:
+            await self._let_go(next(iter(self._unused)))
+        return len(self._refs) < self._limit
+
+    async def _sweep(self) -> None:
+        while self._unused:
+            key, since = next(iter(self._unused.items()))
+            if self.now() - since < self._idle:
+                return
+            await self._let_go(key)
+
+    async def _let_go(self, key: ConversationKey) -> None:
+        """Have an unused conversation leave; one that turns out to be in use reports so itself."""
+        self._unused.pop(key, None)
+        ref = self._refs.get(key)
+        if ref is None:
+            return
+        try:
+            left = await ref.ask(LeaveIfUnused(), timeout=LEAVE_PATIENCE)
+        except ActorError as error:
+            log.warning("%s would not leave: %s", key, error)
+            left = not ref.alive
+        if left:
+            self._forget(key)
+
+    def _touch(self, key: ConversationKey) -> None:
+        if key in self._unused:
+            self._unused[key] = self.now()
+            self._unused.move_to_end(key)
+
+    def _forget(self, key: ConversationKey) -> None:
+        self._refs.pop(key, None)
+        self._unused.pop(key, None)
+
+    async def _drain(self, request: Drain) -> None:
+        async with trio.open_nursery() as nursery:
+            for ref in list(self._refs.values()):
+                nursery.start_soon(self._finish, ref, request.seconds, name=f"drain {ref.address}")
+        request.answer(None)
+
+    async def _finish(self, ref: ActorRef[ConversationMessage], seconds: float) -> None:
+        try:
+            await ref.ask(FinishReplies(seconds), timeout=seconds + DRAIN_MARGIN)
+        except ActorError as error:
+            log.warning("%s was not drained: %s", ref.address, error)

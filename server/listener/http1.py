@@ -1,0 +1,127 @@
+"""HTTP/1.1 towards one peer: hypercorn's, without its other protocols and with our streams.
+
+`Connection` feeds it bytes; it makes an `HttpRequest` or a `WebSocket` of each request.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import h11
+import trio
+from hypercorn.config import Config
+from hypercorn.events import Closed, Event, RawData
+from hypercorn.protocol.events import Data, Request, Response
+from hypercorn.protocol.events import Event as StreamEvent
+from hypercorn.protocol.h11 import STREAM_ID, H11Protocol, H11WSConnection
+from hypercorn.protocol.http_stream import HTTPStream
+from hypercorn.typing import AppWrapper, ConnectionState, WorkerContext
+
+from .app_task import ConnectionTasks
+from .websocket import WebSocket
+
+if TYPE_CHECKING:
+    from .connection import Connection
+
+
+class HttpRequest(HTTPStream):
+    """hypercorn's request; what an application sends after the peer is gone goes nowhere (fault 9)."""
+
+    async def app_send(self, message: Any) -> None:
+        if self.closed:
+            await trio.lowlevel.checkpoint()
+            return
+        await super().app_send(message)
+
+
+class Http1(H11Protocol):
+    """hypercorn's HTTP/1.1, which stays HTTP/1.1 whatever the peer would change it to (fault 1)."""
+
+    def __init__(
+        self,
+        connection: Connection,
+        app: AppWrapper,
+        config: Config,
+        context: WorkerContext,
+        tasks: ConnectionTasks,
+        state: ConnectionState,
+        ssl: bool,
+        client: tuple[str, int] | None,
+        server: tuple[str, int] | None,
+    ) -> None:
+        super().__init__(app, config, context, tasks, state, ssl, client, server, connection.protocol_send)
+        self._peer = connection
+        self._tasks = tasks
+        self._websocket: WebSocket | None = None
+
+    @property
+    def wants_body(self) -> bool:
+        """Whether the peer owes us the rest of a request's body."""
+        return self._websocket is None and self.connection.their_state is h11.SEND_BODY
+
+    @property
+    def expects_more(self) -> bool:
+        """Whether bytes may still come that nobody will read."""
+        if self._websocket is not None:
+            return not self._websocket.hung_up
+        unread, _ = self.connection.trailing_data
+        return bool(unread) or self.connection.their_state in {h11.SEND_BODY, h11.ERROR}
+
+    async def handle(self, event: Event) -> None:
+        if self._websocket is None or not isinstance(event, RawData):
+            await super().handle(event)
+        elif self.stream is not None:
+            # Straight on: hypercorn would copy every byte through two more buffers.
+            await self.stream.handle(Data(STREAM_ID, event.data))
+
+    async def stream_send(self, event: StreamEvent) -> None:
+        if isinstance(event, Response) and event.status_code >= 200 and self._is_last():
+            event = Response(event.stream_id, [*event.headers, (b"connection", b"close")], event.status_code)
+        await super().stream_send(event)
+
+    def _is_last(self) -> bool:
+        # A body that nobody reads is in the way of the next request (fault 8).
+        return self.context.terminated.is_set() or self.wants_body
+
+    async def _check_protocol(self, event: h11.Request) -> None:
+        """Keep to HTTP/1.1: an offered upgrade to h2c may be ignored (RFC 9110, 7.8)."""
+
+    async def _create_stream(self, request: h11.Request) -> None:
+        if request.http_version not in {b"1.0", b"1.1"}:
+            # HTTP/2 with prior knowledge begins like a request, and its frames are none.
+            await self._send_error_response(505)
+            await self.send(Closed())
+            return
+        self.stream = self._new_stream(request)
+        await self.stream.handle(
+            Request(
+                stream_id=STREAM_ID,
+                headers=list(request.headers),
+                http_version=request.http_version.decode(),
+                method=request.method.decode("ascii").upper(),
+                raw_path=request.target,
+                state=self.connection_state,
+            )
+        )
+        self.keep_alive_requests += 1
+        await self.context.mark_request()
+
+    def _new_stream(self, request: h11.Request) -> HTTPStream | WebSocket:
+        about = (self.app, self.config, self.context, self._tasks, self.ssl, self.client, self.server)
+        if not _is_upgrade(request):
+            return HttpRequest(*about, self.stream_send, STREAM_ID)
+        assert isinstance(self.connection, h11.Connection)
+        self._websocket = WebSocket(self._peer, *about, self.stream_send, STREAM_ID)
+        self.connection = H11WSConnection(self.connection)
+        return self._websocket
+
+
+def _is_upgrade(request: h11.Request) -> bool:
+    upgrade, tokens = b"", b""
+    for name, value in request.headers:
+        if name == b"upgrade":
+            upgrade = value.strip().lower()
+        elif name == b"connection":
+            tokens += b"," + value.lower()
+    wanted = any(token.strip() == b"upgrade" for token in tokens.split(b","))
+    return wanted and upgrade == b"websocket" and request.method == b"GET"

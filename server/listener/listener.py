@@ -1,0 +1,102 @@
+"""The `Listener`: what the application sees of the server it runs under.
+
+`serve` makes one a call and offers it in every scope; connections enter it when accepted and leave it when
+their last task is done.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+from typing import Protocol
+
+import attrs
+import trio
+
+
+@attrs.frozen(kw_only=True)
+class ListenerLimits:
+    """What one peer may take, in bytes and seconds."""
+
+    message_size: int = 8 * 2**20
+    """Bytes of one WebSocket message, over all its fragments; a larger one is closed with 1009."""
+    connections: int = 10_000
+    """TCP connections at one time; more are answered 503 and closed."""
+    send_timeout: float = 10.0
+    """How long a peer may refuse to take what is sent to it before its socket is aborted."""
+    ping_interval: float = 20.0
+    pong_timeout: float = 20.0
+    """A peer from which nothing at all came for `ping_interval + pong_timeout` is taken for dead."""
+    drain: float = 5.0
+    """How long the application has, once `draining` is set, to close its connections by itself."""
+
+
+class OpenConnection(Protocol):
+    """What a listener needs of a connection."""
+
+    def end_if_idle(self) -> None: ...
+
+    def abort(self) -> None: ...
+
+
+@attrs.define(eq=False)
+class Listener:
+    """The server as its application sees it, in every scope as `extensions["triologue.listener"]`."""
+
+    addresses: tuple[str, ...]
+    """What the listening sockets are bound to: `host:port`, `[host]:port`, or `unix:path`."""
+    loopback_only: bool
+    """Whether nobody outside this machine can connect, judged from the sockets themselves."""
+    limits: ListenerLimits = attrs.field(factory=ListenerLimits)
+    """Replace it during the lifespan's startup, before the first connection."""
+    draining: trio.Event = attrs.field(factory=trio.Event)
+    """Set as soon as termination begins; the application then says goodbye to its connections."""
+    _terminating: trio.Event = attrs.field(factory=trio.Event)
+    _connections: set[OpenConnection] = attrs.field(factory=set)
+
+    def terminate(self) -> None:
+        """Begin an orderly end, as SIGTERM does. Repeated calls change nothing."""
+        self._terminating.set()
+
+    async def wait_terminating(self) -> None:
+        """Wait until somebody called `terminate`."""
+        await self._terminating.wait()
+
+    @property
+    def open_connections(self) -> int:
+        """TCP connections being served now; refused ones are not counted."""
+        return len(self._connections)
+
+    @property
+    def full(self) -> bool:
+        """Whether the next connection has to be refused."""
+        return len(self._connections) >= self.limits.connections
+
+    def enter(self, connection: OpenConnection) -> None:
+        """Count *connection*; it is aborted with the rest if it outlives the drain."""
+        self._connections.add(connection)
+
+    def leave(self, connection: OpenConnection) -> None:
+        """Forget *connection*: its tasks are done."""
+        self._connections.discard(connection)
+
+    def start_draining(self) -> None:
+        """Tell the application, and end the connections that wait for a request which will not be served."""
+        self.draining.set()
+        for connection in tuple(self._connections):
+            connection.end_if_idle()
+
+    def abort_connections(self) -> None:
+        """Cut off whoever is left, without waiting for anybody."""
+        for connection in tuple(self._connections):
+            connection.abort()
+
+
+def is_loopback(host: str) -> bool:
+    """Whether *host*, a bound address, can be reached from this machine alone."""
+    try:
+        address = ipaddress.ip_address(host.partition("%")[0])
+    except ValueError:
+        return False
+    if isinstance(address, ipaddress.IPv6Address) and address.ipv4_mapped is not None:
+        return address.ipv4_mapped.is_loopback
+    return address.is_loopback

@@ -1,0 +1,124 @@
+"""Listening sockets: bound before the application starts, listened on after.
+
+So the application knows during its startup where it will be reached, and nobody reaches it too early.
+"""
+
+from __future__ import annotations
+
+import resource
+import socket
+import ssl
+
+import attrs
+import trio
+from hypercorn.config import Config, Sockets, SocketTypeError
+from hypercorn.utils import repr_socket_addr
+
+from .errors import StartupFailed
+from .listener import is_loopback
+
+# Files a server needs besides its connections: database, log, threads' pipes, the listeners themselves.
+_SPARE_FILES = 256
+
+
+@attrs.frozen
+class BoundSockets:
+    """Sockets that are bound, and the TLS context the secure ones are served with."""
+
+    plain: tuple[socket.socket, ...]
+    secure: tuple[socket.socket, ...]
+    ssl_context: ssl.SSLContext | None
+
+    @property
+    def addresses(self) -> tuple[str, ...]:
+        return tuple(_address(sock) for sock in (*self.secure, *self.plain))
+
+    @property
+    def urls(self) -> list[str]:
+        return [f"https://{_address(sock)}" for sock in self.secure] + [
+            f"http://{_address(sock)}" for sock in self.plain
+        ]
+
+    @property
+    def loopback_only(self) -> bool:
+        return all(_is_loopback(sock) for sock in (*self.secure, *self.plain))
+
+    def listen(self, backlog: int) -> None:
+        """Let peers connect; they wait in the backlog until `listeners` are served.
+
+        Raises:
+            StartupFailed: Somebody else listens there.
+        """
+        for sock in (*self.secure, *self.plain):
+            try:
+                sock.listen(backlog)
+            except OSError as error:
+                raise StartupFailed(f"Cannot listen on {_address(sock)}: {_reason(error)}") from error
+
+    def listeners(self) -> list[trio.SSLListener[trio.SocketStream] | trio.SocketListener]:
+        """The sockets as trio's listeners, which own and close them."""
+        listeners: list[trio.SSLListener[trio.SocketStream] | trio.SocketListener] = []
+        for sock in self.secure:
+            assert self.ssl_context is not None
+            plain = trio.SocketListener(trio.socket.from_stdlib_socket(sock))
+            listeners.append(trio.SSLListener(plain, self.ssl_context, https_compatible=True))
+        for sock in self.plain:
+            listeners.append(trio.SocketListener(trio.socket.from_stdlib_socket(sock)))
+        return listeners
+
+    def close(self) -> None:
+        for sock in (*self.secure, *self.plain):
+            sock.close()
+
+
+def bind(config: Config, sockets: Sockets | None) -> BoundSockets:
+    """The sockets *config* asks for, or *sockets* where a parent process has bound them already.
+
+    Raises:
+        StartupFailed: An address cannot be had, or the certificate cannot be read.
+    """
+    # HTTP/2 is not offered: its way through hypercorn has faults of its own, and no client of ours needs it.
+    config.alpn_protocols = ["http/1.1"]
+    try:
+        ssl_context = config.create_ssl_context()
+    except (OSError, ValueError) as error:
+        raise StartupFailed(f"Cannot use the certificate {config.certfile}: {_reason(error)}") from error
+    if sockets is None:
+        wanted = config.bind + config.insecure_bind
+        try:
+            sockets = config.create_sockets()
+        except (OSError, ValueError, OverflowError, SocketTypeError) as error:
+            raise StartupFailed(f"Cannot listen on {', '.join(wanted)}: {_reason(error)}") from error
+    bound = BoundSockets(tuple(sockets.insecure_sockets), tuple(sockets.secure_sockets), ssl_context)
+    if sockets.quic_sockets:
+        for sock in sockets.quic_sockets:
+            sock.close()
+        bound.close()
+        raise StartupFailed("QUIC is not served: leave `quic_bind` out")
+    return bound
+
+
+def allow_open_files(connections: int) -> int:
+    """How many of *connections* fit, once the soft limit of open files is raised as far as it may be.
+
+    Most shells start a process with 1,024, which accept(2) would hit long before our own limit.
+    """
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = connections + _SPARE_FILES
+    if hard != resource.RLIM_INFINITY:
+        wanted = min(wanted, hard)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+    return max(1, min(connections, wanted - _SPARE_FILES))
+
+
+def _address(sock: socket.socket) -> str:
+    return repr_socket_addr(sock.family, sock.getsockname())
+
+
+def _is_loopback(sock: socket.socket) -> bool:
+    return sock.family == socket.AF_UNIX or is_loopback(sock.getsockname()[0])
+
+
+def _reason(error: BaseException) -> str:
+    return getattr(error, "strerror", None) or str(error) or type(error).__name__

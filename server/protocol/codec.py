@@ -1,0 +1,227 @@
+"""Frames to JSON and back. Strict inwards: a client is told what is wrong with its frame, by path.
+
+orjson already refuses what JSON does not allow (NaN, lone surrogates, infinite numbers); types and shapes are
+checked by cattrs, with hooks that never coerce.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from functools import partial
+from operator import eq
+from typing import Any, get_args
+
+import attrs
+import orjson
+from cattrs import Converter, transform_error
+from cattrs.gen import make_dict_unstructure_fn
+
+from server.chat import Component, Forward, Message, Unknown
+
+from .errors import BadFrame
+from .frames import (
+    AuthenticateFrame,
+    ClientFrame,
+    DisconnectFrame,
+    IgnoredFrame,
+    MessageData,
+    MessageFrame,
+    PingFrame,
+    SenderData,
+    ServerFrame,
+)
+
+INVALID_JSON = "Invalid JSON format"
+# Deeper than any honest message, shallow enough for every encoder and every recursion below.
+MAX_DEPTH = 32
+
+_components: dict[str, type[Any]] = {kind.__name__: kind for kind in get_args(Component)}
+_expected = {str: "a string", int: "a whole number", float: "a number", bool: "true or false"}
+
+
+def timestamp(moment: datetime) -> str:
+    """*moment*, which is in UTC, as `YYYY-MM-DDTHH:MM:SS.mmmZ`."""
+    return moment.isoformat(timespec="milliseconds").removesuffix("+00:00") + "Z"
+
+
+def message_data(message: Message) -> MessageData:
+    """*message* as the wire shows it."""
+    return MessageData(
+        id=message.id,
+        role=message.role,
+        content=message.content,
+        message_chain=message.chain,
+        timestamp=timestamp(message.timestamp),
+        is_final=message.is_final,
+        connection_id=message.connection_id,
+        sender=SenderData(message.sender.id, message.sender.name),
+        seq=message.seq,
+        finish_reason=message.finish_reason,
+        usage=message.usage,
+    )
+
+
+def encode(value: ServerFrame | MessageData) -> str:
+    """One text frame, or one MESSAGE, as JSON."""
+    return orjson.dumps(_outwards.unstructure(value)).decode()
+
+
+def decode(text: str) -> ClientFrame:
+    """What a client's text frame says.
+
+    Raises:
+        BadFrame: It can't be used; the error says why.
+    """
+    try:
+        frame = orjson.loads(text)
+    except (orjson.JSONDecodeError, RecursionError):
+        raise BadFrame(INVALID_JSON) from None
+    if _too_deep(text, frame):
+        raise BadFrame(INVALID_JSON)
+    if not isinstance(frame, dict):
+        raise BadFrame("A frame must be a JSON object")
+    match frame.get("type", "message"):
+        case "message":
+            return _message(frame)
+        case "ping":
+            return PingFrame()
+        case "disconnect":
+            return DisconnectFrame()
+        case "authenticate":
+            return AuthenticateFrame()
+        case str():
+            return IgnoredFrame()
+        case _:
+            raise BadFrame("type must be a string")
+
+
+def _message(frame: dict[str, Any]) -> MessageFrame:
+    if not frame.get("message"):
+        raise BadFrame("message is required")
+    if not isinstance(frame["message"], list):
+        raise BadFrame("message must be a list of components")
+    try:
+        return _inwards.structure(frame, MessageFrame)
+    except Exception as error:  # cattrs raises groups of whatever its hooks raised
+        raise BadFrame(_first_complaint(error)) from None
+
+
+def _first_complaint(error: Exception) -> str:
+    complaints = transform_error(error, path="$", format_exception=_complaint)
+    text = complaints[0] if complaints else "$ can't be read"
+    complaint, _, path = text.rpartition(" @ ")
+    return f"{(path or text).removeprefix('$').removeprefix('.')} {complaint}".strip()
+
+
+def _complaint(error: BaseException, expected: type | None) -> str:
+    match error:
+        case KeyError():
+            return "is missing"
+        case TypeError() if str(error).endswith("is not iterable"):
+            return "must be a list"
+        case TypeError():
+            return str(error)
+        case _:
+            return "can't be read"
+
+
+def _too_deep(text: str, frame: Any) -> bool:
+    """Whether *frame* nests deeper than `MAX_DEPTH`; not walked where there aren't enough brackets."""
+    if text.count("[") + text.count("{") <= MAX_DEPTH:
+        return False
+    level = [frame]
+    for _ in range(MAX_DEPTH):
+        level = [
+            child
+            for value in level
+            if isinstance(value, dict | list)
+            for child in (value.values() if isinstance(value, dict) else value)
+        ]
+        if not level:
+            return False
+    return any(isinstance(value, dict | list) for value in level)
+
+
+def _strictly(kind: type[Any]) -> Any:
+    def hook(value: Any, _: Any) -> Any:
+        if type(value) is not kind:
+            raise TypeError(f"must be {_expected[kind]}")
+        return value
+
+    return hook
+
+
+def _one_of(*kinds: type[Any]) -> Any:
+    expectation = " or ".join(_expected[kind] for kind in kinds)
+
+    def hook(value: Any, _: Any) -> Any:
+        if type(value) not in kinds:
+            raise TypeError(f"must be {expectation}")
+        return value
+
+    return hook
+
+
+def _component(value: Any, _: Any) -> Component:
+    if not isinstance(value, dict):
+        raise TypeError("must be an object")
+    kind = value.get("type")
+    if not isinstance(kind, str):
+        raise TypeError("needs a type, which is a string")
+    if kind not in _components:
+        return Unknown(f"Unknown component type: {kind}")
+    component: Component = _inwards.structure(value, _components[kind])
+    return component
+
+
+def _display(value: Any, _: Any) -> Any:
+    if not isinstance(value, dict | str):
+        raise TypeError("must be an object or a string")
+    return value
+
+
+def _optional(hook: Any) -> Any:
+    return lambda value, kind: None if value is None else hook(value, kind)
+
+
+def _strict_converter() -> Converter:
+    converter = Converter(detailed_validation=True)
+    for kind in (str, int, bool):
+        converter.register_structure_hook(kind, _strictly(kind))
+    unions = {
+        int | str | None: _optional(_one_of(int, str)),
+        int | float | None: _optional(_one_of(int, float)),
+        int | float | str | None: _optional(_one_of(int, float, str)),
+        attrs.fields(attrs.resolve_types(Forward)).display.type: _optional(_display),
+        Component: _component,
+    }
+    for union, hook in unions.items():
+        converter.register_structure_hook_func(partial(eq, union), hook)
+    return converter
+
+
+def _compact_converter() -> Converter:
+    """Leaves out fields that are `None`, and puts the type of a frame or component first."""
+    converter = Converter()
+
+    def compact(kind: type[Any]) -> Any:
+        whole = make_dict_unstructure_fn(kind, converter)
+        optional = [a.name for a in attrs.fields(kind) if a.default is None]
+        tag = kind.__name__ if kind in _components.values() else getattr(kind, "type", None)
+
+        def unstructure(value: Any) -> dict[str, Any]:
+            result = whole(value) if tag is None else {"type": tag, **whole(value)}
+            for name in optional:
+                if result[name] is None:
+                    del result[name]
+            return result
+
+        return unstructure
+
+    converter.register_unstructure_hook_factory(attrs.has, compact)
+    converter.register_unstructure_hook_func(lambda kind: kind == Component, converter.unstructure)
+    return converter
+
+
+_inwards = _strict_converter()
+_outwards = _compact_converter()

@@ -1,0 +1,60 @@
+"""The envelope around every answer, and how failures look in it.
+
+{"code": 0, "msg": "ok", "data": …}        {"code": -1, "msg": …, "error": code}
+"""
+
+from __future__ import annotations
+
+import logging
+from typing import Any
+
+import orjson
+from quart import Response
+from quart_trio import QuartTrio
+from werkzeug.exceptions import HTTPException
+
+from actors import ActorError
+
+log = logging.getLogger(__name__)
+
+Problem = Response
+
+_codes = {400: "bad_request", 404: "not_found", 405: "method_not_allowed", 408: "timeout", 413: "too_large"}
+
+
+def ok(data: Any) -> Response:
+    """A success."""
+    return _json(200, {"code": 0, "msg": "ok", "data": data})
+
+
+def problem(status: int, error: str, text: str) -> Problem:
+    """A failure: *error* for programs, *text* for people."""
+    return _json(status, {"code": -1, "msg": text, "error": error})
+
+
+def handle_problems(app: QuartTrio) -> None:
+    """Give every failure of *app* its envelope, those of the framework included."""
+
+    @app.errorhandler(HTTPException)
+    async def refused(error: HTTPException) -> Problem:
+        status = error.code or 500
+        answer = problem(status, _codes.get(status, "refused"), error.name)
+        for name, value in error.get_headers():
+            if name == "Allow":
+                answer.headers[name] = value
+        return answer
+
+    @app.errorhandler(ActorError)
+    async def unanswered(error: ActorError) -> Problem:
+        log.error("no answer for a request: %s", error)
+        return problem(503, "unavailable", "The server could not answer right now")
+
+    @app.errorhandler(Exception)
+    async def failed(error: Exception) -> Problem:
+        # A boundary: whatever a route raised ends here, and only its own client hears of it.
+        log.error("a route failed", exc_info=error)
+        return problem(500, "internal", "Internal error")
+
+
+def _json(status: int, body: dict[str, Any]) -> Response:
+    return Response(orjson.dumps(body), status=status, content_type="application/json")

@@ -1,0 +1,2 @@
+def page(path: str) -> tuple[bytes, str] | None:
+    return None
