@@ -12,6 +12,7 @@ from attrs import frozen
 from .actor import Actor
 from .dead_letters import DeadLetters
 from .lifecycle import Crashed, State
+from .ref import ActorRef
 from .restart import Restart
 from .supervisor import Cell, World
 
@@ -78,6 +79,11 @@ class ActorSystem:
         """Begin to stop the whole tree, newest actors first."""
         if self._root is not None:
             self._root.stop(reason)
+
+    def find(self, address: str) -> ActorRef[Any] | None:
+        """The living actor at *address*, for debugging and tests: programs pass refs along instead."""
+        cell = self._world.cells.get(address)
+        return None if cell is None else cell.ref
 
     def actors(self) -> list[ActorView]:
         """Every living actor, parents before their children."""

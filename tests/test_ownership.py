@@ -192,6 +192,28 @@ async def test_of_many_at_once_exactly_one_wins(tmp_path: Path, start: Start) ->
     assert sorted(said) == ["owns", *[f"refused {in_use(tmp_path, winner.pid)}"] * 3]
 
 
+async def test_a_new_owner_is_given_time_to_say_who_it_is(
+    tmp_path: Path, autojump_clock: trio.testing.MockClock
+) -> None:
+    """Between its lock and its first word the file still names somebody who may be long dead."""
+    refusals: list[str] = []
+
+    async def claim() -> None:
+        with pytest.raises(DirectoryInUse) as caught:
+            await DataDirectory.claim(tmp_path)
+        refusals.append(str(caught.value))
+
+    with await DataDirectory.claim(tmp_path):
+        own = (tmp_path / "owner").read_text()
+        (tmp_path / "owner").write_text(json.dumps(json.loads(own) | {"pid": 1}))
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(claim)
+            await trio.testing.wait_all_tasks_blocked()
+            (tmp_path / "owner").write_text(own)
+
+    assert refusals == [in_use(tmp_path, os.getpid())]
+
+
 async def test_a_child_does_not_keep_the_lock(tmp_path: Path) -> None:
     """A tool that the server ran may outlive it."""
     directory = await DataDirectory.claim(tmp_path)

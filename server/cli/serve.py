@@ -24,7 +24,16 @@ def run(args: argparse.Namespace) -> int:
     except ConfigError as error:
         print(error, file=sys.stderr)
         return 2
-    trio.run(_serve, settings)
+    try:
+        trio.run(_serve, settings)
+    except BaseExceptionGroup as group:
+        # The nursery wraps what the listener ends the program with: one line, or an exit status.
+        error: BaseException = group
+        while isinstance(error, BaseExceptionGroup):
+            error = error.exceptions[0]
+        if not isinstance(error, SystemExit):
+            raise
+        raise error from None
     return 0
 
 

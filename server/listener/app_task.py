@@ -16,8 +16,10 @@ from .errors import leaves, whereabouts
 
 _log = logging.getLogger(__name__)
 
-# Bytes a request may have waiting for its application, besides one message that is larger by itself.
+# Bytes a request may have waiting for its application, besides one message that is larger by itself; and
+# what an event costs whatever is in it, so that empty ones are bounded too.
 _INBOX_SIZE = 64 * 2**10
+_EVENT_SIZE = 512
 _LAST = frozenset({"http.disconnect", "websocket.disconnect"})
 
 Send = Callable[[Any], Awaitable[None]]
@@ -39,8 +41,7 @@ class Inbox:
     without reading waits for itself (fault 8).
     """
 
-    def __init__(self, messages: int) -> None:
-        self._messages = messages
+    def __init__(self) -> None:
         self._events: deque[tuple[Any, int]] = deque()
         self._size = 0
         self._last: Any = None
@@ -56,8 +57,8 @@ class Inbox:
                 self._room.unpark_all()
                 self._arrival.unpark_all()
             return
-        size = len(event.get("text") or event.get("bytes") or event.get("body") or b"")
-        while not self._settled and self._events and self._is_full(size):
+        size = _EVENT_SIZE + len(event.get("text") or event.get("bytes") or event.get("body") or b"")
+        while not self._settled and self._events and self._size + size > _INBOX_SIZE:
             await self._room.park()
         if not self._settled:
             self._events.append((event, size))
@@ -82,14 +83,12 @@ class Inbox:
         """Drop what is queued and what still comes: nobody will ever read it."""
         self._abandoned = True
         self._events.clear()
+        self._size = 0
         self._room.unpark_all()
 
     @property
     def _settled(self) -> bool:
         return self._abandoned or self._last is not None
-
-    def _is_full(self, size: int) -> bool:
-        return len(self._events) >= self._messages or self._size + size > _INBOX_SIZE
 
 
 class ConnectionTasks(TaskGroup):
@@ -98,7 +97,7 @@ class ConnectionTasks(TaskGroup):
     async def spawn_app(
         self, app: AppWrapper, config: Config, scope: Any, send: Send
     ) -> Callable[[Any], Awaitable[None]]:
-        inbox = Inbox(config.max_app_queue_size)
+        inbox = Inbox()
         name = f"{scope['type']} {scope['raw_path'].decode('ascii', 'replace')}"
         self.spawn_named(name, self._run_app, name, app, scope, inbox, send)
         return inbox.put

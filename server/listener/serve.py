@@ -128,6 +128,10 @@ class _Server:
     ) -> None:
         # Pings are ours: hypercorn's wait for no answer (fault 10).
         config.websocket_ping_interval = None
+        if config.accesslog is not None:
+            # Its lines can be forged by `%0a` in a path, and show query strings (fault 11).
+            _log.warning("hypercorn's access log is not safe, and stays off")
+            config.accesslog = None
         self._config = config
         self._bound = bound
         self._trigger = shutdown_trigger

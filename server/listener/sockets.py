@@ -8,6 +8,8 @@ from __future__ import annotations
 import resource
 import socket
 import ssl
+import traceback
+import warnings
 
 import attrs
 import trio
@@ -88,7 +90,12 @@ def bind(config: Config, sockets: Sockets | None) -> BoundSockets:
         try:
             sockets = config.create_sockets()
         except (OSError, ValueError, OverflowError, SocketTypeError) as error:
-            raise StartupFailed(f"Cannot listen on {', '.join(wanted)}: {_reason(error)}") from error
+            failure = StartupFailed(f"Cannot listen on {', '.join(wanted)}: {_reason(error)}")
+            with warnings.catch_warnings():
+                # hypercorn leaves the socket it could not bind open, in its frame.
+                warnings.simplefilter("ignore", ResourceWarning)
+                traceback.clear_frames(error.__traceback__)
+            raise failure from None
     bound = BoundSockets(tuple(sockets.insecure_sockets), tuple(sockets.secure_sockets), ssl_context)
     if sockets.quic_sockets:
         for sock in sockets.quic_sockets:

@@ -296,11 +296,11 @@ class Answer:
 
 
 async def _hang_up(parts: AsyncIterator[object]) -> None:
-    # Below *parts* are up to ten nested async generators of httpx and httpcore. `aclose` reaches the outermost
-    # only and leaves the others to the garbage collector, at its own time and with a warning for each. So: ask
-    # for more, but cancelled. Where the next read would wait, they all end, from the inside out, and httpcore
-    # closes the socket. (Closing it under them instead poisons httpcore's pool when the rest of the body was
-    # already there: the pool then asks a closed socket whether it is readable, again at each request.)
+    # Below *parts* are up to ten nested async generators of httpx and httpcore. `aclose` reaches only the
+    # outermost and leaves the others to the garbage collector, at its own time and with a warning for each.
+    # So: ask for more, but cancelled. Where the next read would wait, they all end, from the inside out, and
+    # httpcore closes the socket. (Closing it under them instead poisons httpcore's pool when the rest of the
+    # body was already there: the pool asks a closed socket whether it is readable, again at each request.)
     with trio.CancelScope(shield=True) as scope, contextlib.suppress(PipelineError):
         scope.cancel()
         async for _ in parts:

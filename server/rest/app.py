@@ -8,6 +8,7 @@ from typing import Any
 from attrs import frozen
 from quart import Blueprint, Response
 from quart_trio import QuartTrio
+from werkzeug.exceptions import NotFound
 
 from actors import ActorRef
 from server.messages import DirectoryMessage, PipelineInfo, RegistryMessage
@@ -17,7 +18,7 @@ from .connections import connections
 from .cors import guard_origins
 from .history import history
 from .pipelines import pipelines
-from .problems import Problem, handle_problems, problem
+from .problems import handle_problems
 
 Page = Callable[[str], tuple[bytes, str] | None]
 
@@ -68,12 +69,12 @@ def create_app(services: Services) -> Any:
 def _pages(page: Page) -> Blueprint:
     blueprint = Blueprint("pages", __name__)
 
-    @blueprint.get("/", defaults={"path": "index.html"})
-    @blueprint.get("/<path:path>")
-    async def show(path: str) -> Response | Problem:
-        found = None if path.startswith("api/") else page(path)
+    @blueprint.get("/", defaults={"name": "index.html"})
+    @blueprint.get("/<name>")
+    async def show(name: str) -> Response:
+        found = page(name)
         if found is None:
-            return problem(404, "not_found", "Not found")
+            raise NotFound
         content, content_type = found
         return Response(content, content_type=content_type, headers=_page_headers)
 

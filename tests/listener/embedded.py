@@ -1,4 +1,4 @@
-"""`apps.app` served by `server.listener.run` in a process of its own: `python -m tests.listener.embedded BIND…`."""
+"""`apps.app` served by `server.listener.run`, in a process of its own: `-m tests.listener.embedded BIND…`."""
 
 from __future__ import annotations
 

@@ -40,6 +40,7 @@ HARMLESS_TO_STOCK = {
     "a body both chunked and counted": (
         b"POST /read HTTP/1.1\r\nhost: x\r\ncontent-length: 3\r\ntransfer-encoding: chunked\r\n\r\nxyz"
     ),
+    "a tunnel": b"CONNECT /hello HTTP/1.1\r\nhost: x\r\n\r\n",
     "nothing": b"\r\n\r\n\r\n",
 }
 
@@ -47,11 +48,10 @@ HARMLESS_TO_STOCK = {
 @pytest.mark.parametrize("attack", KILLERS.values(), ids=KILLERS)
 async def test_stock_hypercorn_dies_of_one_request(attack: bytes) -> None:
     """If upstream has cured it, our cure may go."""
-    async with serving("stock") as server:
-        async with await connect(server.port) as peer:
-            await peer.send(attack)
+    async with serving("stock") as server, await connect(server.port) as peer:
+        await peer.send(attack)
 
-            await server.exit_code()
+        await server.exit_code()
 
 
 async def test_no_request_ends_anybody_elses_connection() -> None:
@@ -81,6 +81,7 @@ async def test_no_request_ends_anybody_elses_connection() -> None:
         (HARMLESS_TO_STOCK["no key"], 400),
         (HARMLESS_TO_STOCK["an old version"], 400),
         (HARMLESS_TO_STOCK["HTTP/1.0"], 400),
+        (HARMLESS_TO_STOCK["a tunnel"], 501),
         (HARMLESS_TO_STOCK["a path outside ASCII"], 400),
         (HARMLESS_TO_STOCK["HTTP/2 with prior knowledge"], 505),
         (HARMLESS_TO_STOCK["TLS where none is spoken"], 400),
@@ -141,7 +142,7 @@ async def test_an_application_that_fails_costs_its_own_socket() -> None:
         assert await server.get("/") == "hello"
 
 
-async def app(scope: Any, receive: Any, send: Any, *_: object) -> None:
+async def app(scope: Any, receive: Any, send: Any, sync_spawn: Any, call_soon: Any) -> None:
     """Answer nothing."""
     await receive()
 

@@ -99,13 +99,10 @@ async def test_a_violation_is_closed_with_the_code_of_its_kind() -> None:
 
 async def test_stock_hypercorn_freezes_when_an_application_sends_to_nobody() -> None:
     """If upstream has cured it, our cure may go: `send` returns without a checkpoint."""
-    async with serving("stock") as server:
-        async with await websocket(server.port, "/late-send") as peer:
-            await peer.send(close_frame(1000))
-            with trio.fail_after(PATIENCE):
-                await peer.end()
+    async with serving("stock") as server, await websocket(server.port, "/late-send") as peer:
+        await peer.send(close_frame(1000))
         with trio.move_on_after(1) as waiting:
-            await server.get("/")
+            await server.get("/wait?late_send:gone")
 
     assert waiting.cancelled_caught
 
@@ -145,10 +142,9 @@ async def test_a_peer_that_never_answers_a_close_is_left() -> None:
 @pytest.mark.parametrize("code", [1005, 1006, 1015])
 async def test_a_code_that_must_not_be_sent_is_not(code: int) -> None:
     """Some stand for what was not said (RFC 6455, 7.4.1), and applications hand on what they got."""
-    async with serving("embedded") as server:
-        async with await websocket(server.port, f"/leave?code={code}") as peer:
-            with trio.fail_after(PATIENCE):
-                assert await peer.close_code() in {1000, 1005}
+    async with serving("embedded") as server, await websocket(server.port, f"/leave?code={code}") as peer:
+        with trio.fail_after(PATIENCE):
+            assert await peer.close_code() in {1000, 1005}
 
 
 async def test_a_ping_is_answered_in_kind() -> None:

@@ -16,11 +16,13 @@ OURS: list[Kind] = ["guarded", "embedded"]
 
 async def test_stock_hypercorn_cuts_its_sockets_off_when_it_ends() -> None:
     """If upstream has cured it (fault 3), our cure may go."""
-    async with serving("stock", "--graceful-timeout", "0") as server:
-        async with await websocket(server.port) as peer:
-            server.signal(signal.SIGTERM)
-            with trio.fail_after(PATIENCE):
-                code = await peer.close_code()
+    async with (
+        serving("stock", "--graceful-timeout", "0") as server,
+        await websocket(server.port) as peer,
+    ):
+        server.signal(signal.SIGTERM)
+        with trio.fail_after(PATIENCE):
+            code = await peer.close_code()
 
     assert code != 1012
 
@@ -95,28 +97,34 @@ async def test_a_request_under_way_is_answered_in_the_drain() -> None:
 
 async def test_new_connections_are_refused_in_the_drain() -> None:
     """So that a load balancer goes elsewhere."""
-    async with serving("embedded", LIMITS={"drain": 1e6}) as server:
-        async with await websocket(server.port) as witness, await websocket(server.port, "/hold"):
-            server.signal(signal.SIGTERM)
-            with trio.fail_after(PATIENCE):
-                assert await witness.close_code() == 1012
+    async with (
+        serving("embedded", LIMITS={"drain": 1e6}) as server,
+        await websocket(server.port) as witness,
+        await websocket(server.port, "/hold"),
+    ):
+        server.signal(signal.SIGTERM)
+        with trio.fail_after(PATIENCE):
+            assert await witness.close_code() == 1012
 
-            with pytest.raises(OSError, match="connect"):
-                await connect(server.port)
+        with pytest.raises(OSError, match="connect"):
+            await connect(server.port)
 
 
 async def test_a_second_signal_waits_for_nobody() -> None:
     """Whoever sends it has waited long enough."""
-    async with serving("embedded", LIMITS={"drain": 1e6}) as server:
-        async with await websocket(server.port) as witness, await websocket(server.port, "/hold") as peer:
+    async with (
+        serving("embedded", LIMITS={"drain": 1e6}) as server,
+        await websocket(server.port) as witness,
+        await websocket(server.port, "/hold") as peer,
+    ):
+        server.signal(signal.SIGTERM)
+        with trio.fail_after(PATIENCE):
+            assert await witness.close_code() == 1012
             server.signal(signal.SIGTERM)
-            with trio.fail_after(PATIENCE):
-                assert await witness.close_code() == 1012
-                server.signal(signal.SIGTERM)
-                await peer.end()
+            await peer.end()
 
-            await server.printed("lifespan.shutdown")
-            assert await server.exit_code() == 0
+        await server.printed("lifespan.shutdown")
+        assert await server.exit_code() == 0
 
 
 async def test_an_application_can_end_its_server() -> None:

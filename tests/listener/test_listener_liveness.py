@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import trio
 
 from tests.listener.raw import BINARY, PING, PONG, TEXT, Raw, frame, websocket
@@ -18,12 +20,13 @@ async def pinged(peer: Raw, times: int) -> None:
         times -= found[0] == PING
 
 
-async def test_stock_hypercorn_pings_the_dead_for_ever() -> None:
+async def test_stock_hypercorn_pings_the_dead_for_ever(tmp_path: Path) -> None:
     """If upstream has cured it, our cure may go."""
-    async with serving("stock", "--websocket-ping-interval", "0.05") as server:
-        async with await websocket(server.port) as peer:
-            with trio.fail_after(PATIENCE):
-                await pinged(peer, 20)
+    config = tmp_path / "hypercorn.toml"
+    config.write_text("websocket_ping_interval = 0.05\n")
+    async with serving("stock", "--config", str(config)) as server, await websocket(server.port) as peer:
+        with trio.fail_after(PATIENCE):
+            await pinged(peer, 20)
 
 
 async def test_a_peer_of_whom_nothing_is_heard_is_cut_off() -> None:
@@ -59,15 +62,14 @@ async def test_any_sign_of_life_will_do() -> None:
 
 async def test_a_peer_is_not_blamed_for_a_busy_application() -> None:
     """While nobody reads its socket, its pongs lie in the kernel."""
-    async with serving("embedded", LIMITS=QUICK) as server:
-        async with await websocket(server.port, "/hold") as peer:
-            for _ in range(4):
-                await peer.send(frame(BINARY, bytes(2**16)))
-            with trio.fail_after(PATIENCE):
-                await pinged(peer, 10)
-            await server.get("/note?go")
-            with trio.fail_after(PATIENCE):
-                assert [await peer.message() for _ in range(4)] == ["1", "2", "3", "4"]
+    async with serving("embedded", LIMITS=QUICK) as server, await websocket(server.port, "/hold") as peer:
+        for _ in range(4):
+            await peer.send(frame(BINARY, bytes(2**16)))
+        with trio.fail_after(PATIENCE):
+            await pinged(peer, 10)
+        await server.get("/note?go")
+        with trio.fail_after(PATIENCE):
+            assert [await peer.message() for _ in range(4)] == ["1", "2", "3", "4"]
 
 
 async def test_its_tasks_can_be_told_by_name() -> None:

@@ -5,7 +5,18 @@ from __future__ import annotations
 import pytest
 import trio
 
-from tests.listener.raw import BINARY, CLOSE, TEXT, Raw, close_frame, connect, frame, header, upgrade, websocket
+from tests.listener.raw import (
+    BINARY,
+    CLOSE,
+    TEXT,
+    Raw,
+    close_frame,
+    connect,
+    frame,
+    header,
+    upgrade,
+    websocket,
+)
 from tests.listener.servers import PATIENCE, serving
 
 MEGABYTE = 2**20
@@ -73,12 +84,14 @@ async def test_stock_hypercorn_counts_characters() -> None:
 )
 async def test_a_message_of_the_largest_size_passes_again_and_again(fitting: bytes) -> None:
     """The limit is the message's, not the connection's."""
-    async with serving("embedded", LIMITS=SMALL) as server:
-        async with await websocket(server.port, "/count") as peer:
-            for _ in range(3):
-                await peer.send(fitting)
-                with trio.fail_after(PATIENCE):
-                    assert await peer.message() in {"1000", "334"}
+    async with (
+        serving("embedded", LIMITS=SMALL) as server,
+        await websocket(server.port, "/count") as peer,
+    ):
+        for _ in range(3):
+            await peer.send(fitting)
+            with trio.fail_after(PATIENCE):
+                assert await peer.message() in {"1000", "334"}
 
 
 @pytest.mark.parametrize(
@@ -107,23 +120,27 @@ async def test_one_byte_more_is_refused_as_soon_as_it_is_known(oversize: bytes) 
 
 async def test_a_refused_peer_reads_the_code_whatever_it_was_sending() -> None:
     """Closing over unread input sends RST, which would take the Close with it."""
-    async with serving("embedded", LIMITS=SMALL) as server:
-        async with await websocket(server.port, "/count") as peer:
-            await peer.send(frame(BINARY, bytes(20 * MEGABYTE)))
-            with trio.fail_after(PATIENCE):
-                assert await peer.frame() == (CLOSE, (1009).to_bytes(2, "big"))
-                assert await peer.end() == b""
+    async with (
+        serving("embedded", LIMITS=SMALL) as server,
+        await websocket(server.port, "/count") as peer,
+    ):
+        await peer.send(frame(BINARY, bytes(20 * MEGABYTE)))
+        with trio.fail_after(PATIENCE):
+            assert await peer.frame() == (CLOSE, (1009).to_bytes(2, "big"))
+            assert await peer.end() == b""
 
 
 @pytest.mark.parametrize("kind", ["stock", "embedded"])
 async def test_compression_is_negotiated_by_stock_hypercorn_only(kind: str) -> None:
     """It costs 100 KiB a socket, and lets a few bytes become many (fault 7)."""
-    async with serving("stock" if kind == "stock" else "embedded") as server:
-        async with await connect(server.port) as peer:
-            await peer.send(upgrade("/echo", DEFLATE))
-            with trio.fail_after(PATIENCE):
-                head = await peer.head()
-            negotiated = "permessage-deflate" in head
+    async with (
+        serving("stock" if kind == "stock" else "embedded") as server,
+        await connect(server.port) as peer,
+    ):
+        await peer.send(upgrade("/echo", DEFLATE))
+        with trio.fail_after(PATIENCE):
+            head = await peer.head()
+        negotiated = "permessage-deflate" in head
 
     assert negotiated is (kind == "stock")
 

@@ -14,39 +14,43 @@ LONG = 1e6
 
 async def test_stock_hypercorn_waits_for_ever_for_a_peer_that_stopped_reading() -> None:
     """If upstream has cured it, our cure may go."""
-    async with serving("stock", "--graceful-timeout", "0") as server:
-        async with await connect(server.port) as peer:
-            await peer.send(upgrade("/flood"))
-            await server.get("/stuck")
-            server.signal(signal.SIGTERM)
+    async with serving("stock", "--graceful-timeout", "0") as server, await connect(server.port) as peer:
+        await peer.send(upgrade("/flood"))
+        await server.get("/stuck")
+        server.signal(signal.SIGTERM)
 
-            with trio.move_on_after(2) as waiting:
-                await server.exit_code()
+        with trio.move_on_after(2) as waiting:
+            await server.exit_code()
 
     assert waiting.cancelled_caught
 
 
 async def test_a_peer_that_stopped_reading_is_aborted() -> None:
     """Its socket's buffers and its application's task are held for nobody."""
-    async with serving("embedded", LIMITS={"send_timeout": 0.2}) as server:
-        async with await connect(server.port) as peer, await websocket(server.port) as witness:
-            await peer.send(upgrade("/flood"))
+    async with (
+        serving("embedded", LIMITS={"send_timeout": 0.2}) as server,
+        await connect(server.port) as peer,
+        await websocket(server.port) as witness,
+    ):
+        await peer.send(upgrade("/flood"))
 
-            assert await server.get("/wait?flood:1006") == "seen"
-            await witness.send(frame(TEXT, "still there?"))
-            assert await witness.message() == "still there?"
+        assert await server.get("/wait?flood:1006") == "seen"
+        await witness.send(frame(TEXT, "still there?"))
+        assert await witness.message() == "still there?"
 
 
 async def test_shutdown_does_not_wait_for_a_peer_that_stopped_reading() -> None:
     """A deploy must not hang on one stalled phone."""
-    async with serving("guarded", LIMITS={"send_timeout": LONG, "drain": 0}) as server:
-        async with await connect(server.port) as peer:
-            await peer.send(upgrade("/flood"))
-            await server.get("/stuck")
-            server.signal(signal.SIGTERM)
+    async with (
+        serving("guarded", LIMITS={"send_timeout": LONG, "drain": 0}) as server,
+        await connect(server.port) as peer,
+    ):
+        await peer.send(upgrade("/flood"))
+        await server.get("/stuck")
+        server.signal(signal.SIGTERM)
 
-            await server.printed("lifespan.shutdown")
-            assert await server.exit_code() == 0
+        await server.printed("lifespan.shutdown")
+        assert await server.exit_code() == 0
 
 
 async def test_a_response_to_a_peer_that_left_is_given_up() -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import gc
 import json
 import logging
 from collections.abc import AsyncIterator, Callable
@@ -555,6 +557,25 @@ async def test_an_endless_event_is_cut_off(upstream: FakeUpstream, make: Make, e
 
     # What the sockets' buffers hold comes on top of what was read.
     assert sent < 2**20 + 2**24
+
+
+async def test_nothing_of_a_failed_reply_is_left_to_the_garbage_collector(
+    upstream: FakeUpstream, make: Make
+) -> None:
+    """Async generators that are closed by the collector run at its time, and each of them warns."""
+
+    async def script(exchange: Exchange) -> None:
+        await exchange.head(Content_Type="text/event-stream")
+        while True:
+            await exchange.chunk(b"x" * 2**16)
+
+    upstream.plays(script)
+
+    # Not `pytest.raises`, which would keep the frames alive beyond the end of trio's run.
+    with contextlib.suppress(UpstreamGarbled):
+        await listen(make())
+
+    gc.collect()
 
 
 async def test_an_endless_whole_answer_is_cut_off(upstream: FakeUpstream, make: Make) -> None:

@@ -1,0 +1,99 @@
+"""The files of the chat page, as they are served."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+
+from server.web import page
+
+FILES = {
+    "index.html": "text/html; charset=utf-8",
+    "chat.css": "text/css; charset=utf-8",
+    "chat.js": "text/javascript; charset=utf-8",
+}
+
+
+def text(name: str) -> str:
+    found = page(name)
+    assert found is not None
+    return found[0].decode()
+
+
+@pytest.mark.parametrize(("name", "content_type"), FILES.items())
+def test_each_file_has_its_type(name: str, content_type: str) -> None:
+    """Browsers that are told not to guess refuse a script of the wrong type."""
+    found = page(name)
+
+    assert found is not None
+    assert found[0]
+    assert found[1] == content_type
+
+
+@pytest.mark.parametrize("path", ["", "/", "/index.html"])
+def test_the_root_is_the_page(path: str) -> None:
+    """People type the server's address and nothing else."""
+    assert page(path) == page("index.html")
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        *(
+            "__init__.py",
+            "../__init__.py",
+            "static/chat.js",
+            "chat.js/",
+            "/../chat.js",
+            "..",
+            ".",
+            "//chat.js",
+        ),
+        *("/etc/passwd", "chat.js\0", "CHAT.JS", "index.html?x", "favicon.ico"),
+    ],
+)
+def test_no_other_path_leads_anywhere(path: str) -> None:
+    """The package's sources, and the machine's files, are nobody's business."""
+    assert page(path) is None
+
+
+def test_the_page_needs_nothing_that_a_strict_policy_forbids() -> None:
+    """Inline code is what a Content-Security-Policy is there to stop."""
+    html = text("index.html")
+
+    assert not re.search(r"<style|\sstyle=|\son[a-z]+=|javascript:", html)
+    assert re.findall(r"<script[^>]*>", html) == ['<script type="module" src="chat.js">']
+
+
+def test_the_page_works_offline() -> None:
+    """Servers stand in networks without the internet; and visitors are nobody else's business."""
+    everything = "".join(text(name) for name in FILES).replace("http://www.w3.org/2000/svg", "")
+
+    assert not re.search(r"https?://|@import|url\(", everything)
+    assert set(re.findall(r'(?:href|src)="([^":]+)"', text("index.html"))) == FILES.keys() - {"index.html"}
+
+
+def test_what_others_wrote_is_never_parsed_as_html() -> None:
+    """One `innerHTML` would let any visitor run scripts in everybody's browser."""
+    assert not re.search(
+        r"innerHTML|outerHTML|insertAdjacentHTML|document\.write|eval\(|srcdoc", text("chat.js")
+    )
+
+
+def test_the_script_finds_what_it_looks_for() -> None:
+    """A renamed id breaks the page without a word."""
+    ids = set(re.findall(r'\bid="([^"]+)"', text("index.html")))
+
+    assert set(re.findall(r'\$\("([^"]+)"\)', text("chat.js"))) <= ids
+
+
+def test_every_control_has_a_label() -> None:
+    """Screen readers read those; a placeholder is none."""
+    html = text("index.html")
+    labelled = {*re.findall(r'<label[^>]* for="([^"]+)"', html)}
+    for label in re.findall(r"<label.*?</label>", html, re.DOTALL):
+        labelled |= {*re.findall(r'<(?:input|select)[^>]* id="([^"]+)"', label)}
+
+    controls = {*re.findall(r'<(?:input|select|textarea)[^>]* id="([^"]+)"', html)}
+    assert controls <= labelled
