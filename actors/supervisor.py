@@ -55,6 +55,7 @@ class Cell:
         parent: Cell | None,
         factory: Callable[[], Actor[Any]],
         *,
+        name: str,
         address: str,
         restart: Restart,
         capacity: int | None,
@@ -64,6 +65,7 @@ class Cell:
         self.world = world
         self.parent = parent
         self.factory = factory
+        self.name = name
         self.address = address
         self.restart = restart
         self.grace = grace
@@ -109,6 +111,7 @@ class Cell:
             self.world,
             self,
             _first_then(first, factory),
+            name=name,
             address=f"{self.address}/{name}",
             restart=restart,
             capacity=capacity,
@@ -318,7 +321,7 @@ class Cell:
         self._close_mailbox()
         self._fail_unanswered()
         if self.parent is not None:
-            self.parent.children.pop(self.address.rpartition("/")[2], None)
+            self.parent.children.pop(self.name, None)
         self.world.cells.pop(self.address, None)
         for watcher, tell in self._watchers:
             watcher._hear(tell(Down(self.address, reason)))

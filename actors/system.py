@@ -63,6 +63,7 @@ class ActorSystem:
             self._world,
             None,
             lambda: first,
+            name=name,
             address=name,
             restart=Restart.TEMPORARY,
             capacity=None,
