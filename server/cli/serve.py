@@ -28,12 +28,12 @@ def run(args: argparse.Namespace) -> int:
         trio.run(_serve, settings)
     except BaseExceptionGroup as group:
         # The nursery wraps what the listener ends the program with: one line, or an exit status.
-        error: BaseException = group
-        while isinstance(error, BaseExceptionGroup):
-            error = error.exceptions[0]
-        if not isinstance(error, SystemExit):
+        last: BaseException = group
+        while isinstance(last, BaseExceptionGroup):
+            last = last.exceptions[0]
+        if not isinstance(last, SystemExit):
             raise
-        raise error from None
+        raise last from None
     return 0
 
 

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from datetime import datetime
 
-from actors import ActorError, ActorRef
+from actors import ActorDied, ActorError, ActorRef, RecipientStopped
 from server.chat import ConversationKey, Sender
 from server.messages import (
     Adopt,
@@ -39,6 +39,8 @@ log = logging.getLogger(__name__)
 
 # How long the actors may take to let a socket in.
 PATIENCE = 10.0
+# How often a conversation may be gone again before it could be joined.
+ATTEMPTS = 3
 
 _path = re.compile(r"/api/v1/pipelines/(?P<pipeline>[^/]+)/ws/connect/?")
 
@@ -134,9 +136,7 @@ class Acceptor:
         """The conversation, joined; or `None` once the connection was told to say no and close."""
         try:
             await self._registry.ask(Register(info), timeout=PATIENCE)
-            conversation = await self._directory.ask(Open(info.key), timeout=PATIENCE)
-            await info.ref.tell(Follow(conversation))
-            await conversation.ask(Join(info), timeout=PATIENCE)
+            return await self._join(info)
         except Refusal as refusal:
             code = CloseCode.RESTART if isinstance(refusal, Draining) else CloseCode.FULL
             await _decline(info.ref, code, Declined(refusal.code, refusal.text, retry=True))
@@ -144,9 +144,21 @@ class Acceptor:
             log.error("%s could not enter %s: %s", info.connection_id, info.key, error)
             declined = Declined("internal", "Internal error", retry=True)
             await _decline(info.ref, CloseCode.INTERNAL_ERROR, declined)
-        else:
-            return conversation
         return None
+
+    async def _join(self, info: ConnectionInfo) -> ActorRef[ConversationMessage]:
+        for attempt in range(ATTEMPTS):
+            conversation = await self._directory.ask(Open(info.key), timeout=PATIENCE)
+            try:
+                await conversation.ask(Join(info), timeout=PATIENCE)
+            except (ActorDied, RecipientStopped):
+                # It left as unused just before, or crashed: there will be another.
+                if attempt == ATTEMPTS - 1:
+                    raise
+            else:
+                await info.ref.tell(Follow(conversation))
+                return conversation
+        raise AssertionError("unreachable")
 
 
 async def _decline(ref: ActorRef[ConnectionMessage], code: CloseCode, why: Declined) -> None:

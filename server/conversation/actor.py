@@ -76,6 +76,7 @@ class ConversationState:
 
     transcript: Transcript
     waiting: deque[Question] = field(factory=deque)
+    lived: bool = False
 
 
 @define
@@ -112,6 +113,7 @@ class Conversation(Actor[ConversationMessage]):
         now: Callable[[], datetime],
     ) -> None:
         self._key = key
+        self._state = state
         self._transcript = state.transcript
         self._waiting = state.waiting
         self._pipelines = pipelines
@@ -127,8 +129,10 @@ class Conversation(Actor[ConversationMessage]):
 
     async def started(self) -> None:
         """After a crash: find the members again, end the reply that the crash cut off, go on."""
-        for info in await self._registry.ask(MembersOf(self._key), timeout=PIPELINE_PATIENCE):
-            self._add_member(info)
+        if self._state.lived:
+            for info in await self._registry.ask(MembersOf(self._key), timeout=PIPELINE_PATIENCE):
+                self._add_member(info)
+        self._state.lived = True
         if self._transcript.open_reply is not None:
             await self._end_reply("error", otherwise=FAILED)
         await self._next_reply()

@@ -234,7 +234,6 @@ class Answer:
         self._response = response
         self._origin = origin
         self._body = self._read()
-        self._ended = False
 
     def unreadable(self) -> PipelineError:
         """The error that says that nothing can be made of this answer's media type."""
@@ -283,16 +282,15 @@ class Answer:
             failure = f"{self._origin} broke off its answer ({type(error).__name__})"
         if failure is not None:
             raise UpstreamBroke(failure)
-        self._ended = True
 
     @contextlib.asynccontextmanager
     async def _reading(self, parts: AsyncIterator[T]) -> AsyncIterator[AsyncIterator[T]]:
         try:
             yield parts
         finally:
-            if not self._ended:
-                await _hang_up(parts)
-                await _hang_up(self._body)
+            # Nothing happens where the body was read to its end.
+            await _hang_up(parts)
+            await _hang_up(self._body)
 
 
 async def _hang_up(parts: AsyncIterator[object]) -> None:

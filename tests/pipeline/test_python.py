@@ -200,3 +200,10 @@ async def test_the_example_streams(
     heard = await listen(PythonModel("dice:reply", path=str(EXAMPLES)), turn("3d1"))
 
     assert heard.pieces == ["1", " + ", "1", " + ", "1", " = **3**"]
+
+
+def test_the_documented_example_is_the_one_that_runs() -> None:
+    """People copy it from the page."""
+    page = (EXAMPLES.parents[1] / "docs" / "pipelines.md").read_text()
+
+    assert f"```python\n{(EXAMPLES / 'dice.py').read_text()}```" in page
