@@ -57,3 +57,10 @@ class RestartBudgetSpent(ActorError):
 
 class MailboxClosed(ActorError):
     """The mailbox takes no more messages, and gives none. Internal: refs turn it into `RecipientStopped`."""
+
+
+def sole(error: BaseException) -> BaseException:
+    """*error* without the groups that nurseries wrapped around it; a group of several stays one."""
+    while isinstance(error, BaseExceptionGroup) and len(error.exceptions) == 1:
+        error = error.exceptions[0]
+    return error

@@ -1,13 +1,16 @@
 """The bounded queue in front of every actor: the only place where messages wait.
 
-Built on one trio memory channel for waking its reader. The channel itself is unbounded: the bound, and what
-happens at it, are decided here, because a full trio channel can only raise or wait.
+The messages lie in a deque, where they can be dropped, replaced and handed back; one trio memory channel is
+the bell that wakes the reader. They don't lie in the channel itself: that hands an item to its reader's task
+before the task runs, and whoever looks in between finds it neither queued nor received.
 """
 
 from __future__ import annotations
 
 import math
+from collections import deque
 from collections.abc import Callable, Hashable
+from contextlib import suppress
 from enum import Enum
 from typing import Any
 
@@ -59,14 +62,14 @@ class Mailbox:
         self.dropped = 0
         self.conflated = 0
         self._conflate = conflate
-        self._waiting: dict[Hashable, Envelope] = {}
-        self._length = 0
+        self._queue: deque[Envelope] = deque()
+        self._replaceable: dict[Hashable, Envelope] = {}
+        self._senders: dict[trio.lowlevel.Task, Envelope] = {}
         self._closed = False
-        self._blocked = trio.lowlevel.ParkingLot()
-        self._put, self._get = trio.open_memory_channel[Envelope](math.inf)
+        self._bell, self._rung = trio.open_memory_channel[None](1)
 
     def __len__(self) -> int:
-        return self._length
+        return len(self._queue)
 
     @property
     def closed(self) -> bool:
@@ -80,15 +83,16 @@ class Mailbox:
         """
         if self._closed:
             raise MailboxClosed
+        self._give_key(envelope)
         if self._replaces_a_waiting_one(envelope):
             return True
-        if self._length >= self.capacity:
+        if len(self._queue) >= self.capacity:
             if self.overflow is Overflow.REJECT:
                 return False
             self.dropped += 1
             if self.overflow is Overflow.DROP_NEWEST:
                 return True
-            self._taken(self._get.receive_nowait())
+            self._remove_oldest()
         self._append(envelope)
         return True
 
@@ -103,34 +107,46 @@ class Mailbox:
         self._append(envelope)
 
     async def put(self, envelope: Envelope) -> None:
-        """Queue *envelope*, waiting while there is no room.
+        """Queue *envelope*, waiting while there is no room. Who has waited longest gets in first.
 
         Raises:
             MailboxClosed: Nobody will read it.
         """
         await trio.lowlevel.checkpoint_if_cancelled()
-        while not self._closed and self._length >= self.capacity:
-            if self._replaces_a_waiting_one(envelope):
-                break
-            await self._blocked.park()
-        else:
-            if self._closed:
-                raise MailboxClosed
-            if not self._replaces_a_waiting_one(envelope):
-                self._append(envelope)
-        await trio.lowlevel.cancel_shielded_checkpoint()
+        if self._closed:
+            raise MailboxClosed
+        self._give_key(envelope)
+        if self._takes(envelope):
+            await trio.lowlevel.cancel_shielded_checkpoint()
+            return
+        task = trio.lowlevel.current_task()
+        self._senders[task] = envelope
+
+        def give_up(_: object) -> trio.lowlevel.Abort:
+            del self._senders[task]
+            return trio.lowlevel.Abort.SUCCEEDED
+
+        await trio.lowlevel.wait_task_rescheduled(give_up)
+        if self._senders.pop(task, None) is not None:
+            raise MailboxClosed  # woken by `close`, not by `_let_senders_in`
 
     async def get(self) -> Envelope:
-        """The envelope that has waited longest.
+        """The envelope that has waited longest. A reader that is cancelled has taken none.
 
         Raises:
             MailboxClosed: It was closed.
         """
-        try:
-            envelope = await self._get.receive()
-        except trio.ClosedResourceError:
-            raise MailboxClosed from None
-        self._taken(envelope)
+        if self._queue:
+            await trio.lowlevel.checkpoint()
+        while not self._queue:
+            try:
+                await self._rung.receive()
+            except trio.ClosedResourceError:
+                raise MailboxClosed from None
+            # The reader may have been cancelled after the bell: the message is for its successor then.
+            await trio.lowlevel.checkpoint_if_cancelled()
+        envelope = self._remove_oldest()
+        self._let_senders_in()
         return envelope
 
     def close(self) -> list[Envelope]:
@@ -138,21 +154,30 @@ class Mailbox:
         if self._closed:
             return []
         self._closed = True
-        left = []
-        while self._length:
-            envelope = self._get.receive_nowait()
-            self._taken(envelope)
-            left.append(envelope)
-        self._get.close()
-        self._put.close()
-        self._blocked.unpark_all()
+        left = list(self._queue)
+        self._queue.clear()
+        self._replaceable.clear()
+        self._rung.close()
+        self._bell.close()
+        for task in self._senders:
+            trio.lowlevel.reschedule(task)
         return left
 
-    def _replaces_a_waiting_one(self, envelope: Envelope) -> bool:
-        if self._conflate is None:
+    def _give_key(self, envelope: Envelope) -> None:
+        if self._conflate is not None:
+            envelope.conflation_key = self._conflate(envelope.message)
+
+    def _takes(self, envelope: Envelope) -> bool:
+        if self._replaces_a_waiting_one(envelope):
+            return True
+        if len(self._queue) >= self.capacity:
             return False
-        key = envelope.conflation_key = self._conflate(envelope.message)
-        if key is None or (older := self._waiting.get(key)) is None:
+        self._append(envelope)
+        return True
+
+    def _replaces_a_waiting_one(self, envelope: Envelope) -> bool:
+        key = envelope.conflation_key
+        if key is None or (older := self._replaceable.get(key)) is None:
             return False
         older.message, older.deadline = envelope.message, envelope.deadline
         self.conflated += 1
@@ -160,15 +185,22 @@ class Mailbox:
 
     def _append(self, envelope: Envelope) -> None:
         if envelope.conflation_key is not None:
-            self._waiting[envelope.conflation_key] = envelope
-        self._length += 1
-        if self._length > self.peak:
-            self.peak = self._length
-        self._put.send_nowait(envelope)
+            self._replaceable[envelope.conflation_key] = envelope
+        self._queue.append(envelope)
+        length = len(self._queue)
+        if length > self.peak:
+            self.peak = length
+        if length == 1:
+            with suppress(trio.WouldBlock):  # the reader has not come back since the last ring
+                self._bell.send_nowait(None)
 
-    def _taken(self, envelope: Envelope) -> None:
-        self._length -= 1
+    def _remove_oldest(self) -> Envelope:
+        envelope = self._queue.popleft()
         if envelope.conflation_key is not None:
-            self._waiting.pop(envelope.conflation_key, None)
-        if self._blocked:
-            self._blocked.unpark()
+            del self._replaceable[envelope.conflation_key]
+        return envelope
+
+    def _let_senders_in(self) -> None:
+        while self._senders and self._takes(self._senders[task := next(iter(self._senders))]):
+            del self._senders[task]
+            trio.lowlevel.reschedule(task)

@@ -19,7 +19,7 @@ from attrs import define
 from .actor import Actor, Timer
 from .ask import Promise, promise_of
 from .dead_letters import DeadLetters
-from .errors import ActorDied, MailboxClosed, RestartBudgetSpent
+from .errors import ActorDied, MailboxClosed, RestartBudgetSpent, sole
 from .lifecycle import Crashed, Down, ExitReason, State, Stopped
 from .mailbox import Envelope, Mailbox
 from .ref import ActorRef
@@ -79,14 +79,15 @@ class Cell:
         self.current: str | None = None
         self.children: dict[str, Cell] = {}
         self._nursery: trio.Nursery | None = None
-        self._life: trio.CancelScope | None = None
+        self._life = trio.CancelScope()
         self._failure: BaseException | None = None
         self._budget: RestartBudget | None = None
         self._backoff = kind.backoff
         self._stop_reason: str | None = None
         self._stopping = trio.Event()
         self._gone = trio.Event()
-        self._watchers: list[tuple[Cell, Callable[[Down], Any]]] = []
+        self._watchers: dict[Cell, list[Callable[[Down], Any]]] = {}
+        self._watched: set[Cell] = set()
         self._unanswered: dict[Promise[object], object] = {}
         self.reason: ExitReason | None = None
 
@@ -102,7 +103,7 @@ class Cell:
         grace: float = 1.0,
     ) -> ActorRef[N]:
         nursery = self._nursery
-        if nursery is None or self._stop_reason is not None:
+        if nursery is None or self._stop_reason is not None or self.state is State.STOPPING:
             raise RuntimeError(f"{self.address} is not running; it can't start {name}")
         if name in self.children:
             raise ValueError(f"{self.address} has a child named {name} already")
@@ -139,7 +140,8 @@ class Cell:
         if watched.reason is not None:
             self._hear(tell(Down(watched.address, watched.reason)))
         else:
-            watched._watchers.append((self, tell))
+            watched._watchers.setdefault(self, []).append(tell)
+            self._watched.add(watched)
 
     def now(self) -> float:
         return trio.current_time()
@@ -163,8 +165,7 @@ class Cell:
         with trio.move_on_after(self.grace):
             await self._gone.wait()
         if not self._gone.is_set():
-            if self._life is not None:
-                self._life.cancel()
+            self._life.cancel()  # the present one, or, had it no time to begin, the one to come
             await self._gone.wait()
 
     # -- the task
@@ -190,26 +191,33 @@ class Cell:
             actor.context = self
             self._budget = actor.budget()
         except Exception as error:
-            return Crashed(error)
+            return Crashed(sole(error))
         async with trio.open_nursery() as nursery:
             self._nursery = nursery
-            with trio.CancelScope() as self._life:
+            with self._life:
                 try:
                     await actor.started()
                     await self._handle_messages(actor)
                 except MailboxClosed:
                     pass
                 except Exception as error:
-                    self._failure = error
+                    self._fail(error)
             self._set(State.STOPPING)
+            if self.restart is Restart.TEMPORARY:
+                self._close_mailbox()
+            self._fail_unanswered()
             await self._stop_children()
             nursery.cancel_scope.cancel()
-        self._nursery = self._life = None
-        reason: ExitReason = (
-            Crashed(self._failure) if self._failure is not None else Stopped(self._stop_reason or "finished")
-        )
+        self._nursery = None
+        self._life = trio.CancelScope()
+        reason = self._outcome()
         await self._say_goodbye(actor, reason)
         return reason
+
+    def _outcome(self) -> ExitReason:
+        if self._failure is not None:
+            return Crashed(self._failure)
+        return Stopped(self._stop_reason or "finished")
 
     async def _handle_messages(self, actor: Actor[Any]) -> None:
         mailbox = self.mailbox
@@ -217,7 +225,7 @@ class Cell:
             self.state = State.IDLE
             envelope = await mailbox.get()
             message = envelope.message
-            if envelope.deadline < trio.current_time():
+            if envelope.deadline <= trio.current_time():
                 self.dead_letters.add(self.address, message, "expired")
                 continue
             self._expect_answer(message)
@@ -227,11 +235,10 @@ class Cell:
             self.current = None
 
     async def _stop_children(self) -> None:
-        for child in reversed(list(self.children.values())):
-            await child.stop_and_wait("parent stops")
+        while self.children:
+            await next(reversed(self.children.values())).stop_and_wait("parent stops")
 
     async def _say_goodbye(self, actor: Actor[Any], reason: ExitReason) -> None:
-        self._fail_unanswered()
         with trio.CancelScope(shield=True, deadline=trio.current_time() + self.grace):
             try:
                 await actor.stopped(reason)
@@ -263,7 +270,7 @@ class Cell:
         """Spend a restart on *child*; if none is left this actor fails too, and its parent decides."""
         budget = self._budget
         assert budget is not None
-        if self._stop_reason is not None:
+        if self._stop_reason is not None or self.state is State.STOPPING:
             return False
         if budget.allows(trio.current_time()):
             return True
@@ -271,11 +278,12 @@ class Cell:
         return False
 
     def _fail(self, error: BaseException) -> None:
-        """Crash this life from another of its tasks."""
+        """Crash this life; nothing to do between two. The first failure counts: others may come of it."""
+        if self._nursery is None:
+            return
         if self._failure is None:
-            self._failure = error
-        if self._life is not None:
-            self._life.cancel()
+            self._failure = sole(error)
+        self._life.cancel()
 
     async def _run_helper(self, task: Callable[..., Awaitable[None]], args: tuple[Any, ...]) -> None:
         try:
@@ -286,7 +294,8 @@ class Cell:
     async def _send_later(self, timer: Timer, seconds: float, message: Any) -> None:
         with timer._scope:
             await trio.sleep(seconds)
-            self._hear(message)
+            if self.state is not State.STOPPING:
+                self._hear(message)
 
     def _hear(self, message: Any) -> None:
         try:
@@ -299,6 +308,8 @@ class Cell:
     def _expect_answer(self, message: Any) -> None:
         promise = promise_of(message)
         if promise is not None and not promise.settled:
+            if promise.on_settled is not None:
+                promise.on_settled()  # passed on by an actor that owes the answer no more
             self._unanswered[promise] = message
             promise.on_settled = partial(self._unanswered.__delitem__, promise)
 
@@ -312,7 +323,7 @@ class Cell:
         for envelope in self.mailbox.close():
             self.dead_letters.add(self.address, envelope.message, "recipient gone")
             promise = promise_of(envelope.message)
-            if promise is not None:
+            if promise is not None and not promise.settled:
                 promise.fail(ActorDied(self.address, envelope.message))
 
     def _end(self, reason: ExitReason) -> None:
@@ -323,9 +334,21 @@ class Cell:
         if self.parent is not None:
             self.parent.children.pop(self.name, None)
         self.world.cells.pop(self.address, None)
-        for watcher, tell in self._watchers:
-            watcher._hear(tell(Down(self.address, reason)))
+        for watched in self._watched:
+            watched._watchers.pop(self, None)
+        for watcher, tells in self._watchers.items():
+            watcher._watched.discard(self)
+            for tell in tells:
+                watcher._learn(tell, Down(self.address, reason))
         self._gone.set()
+
+    def _learn(self, tell: Callable[[Down], Any], down: Down) -> None:
+        try:
+            message = tell(down)
+        except Exception as error:
+            self._fail(error)  # its own doing, and not the trouble of whoever it watched
+        else:
+            self._hear(message)
 
     def _set(self, state: State) -> None:
         self.state, self.current, self.since = state, None, trio.current_time()
@@ -333,5 +356,5 @@ class Cell:
 
 def _first_then(first: Actor[N], factory: Callable[[], Actor[N]]) -> Callable[[], Actor[N]]:
     """A factory that gives *first* once, and then what *factory* makes."""
-    lives = iter([first])
-    return lambda: next(lives, None) or factory()
+    unused = [first]
+    return lambda: unused.pop() if unused else factory()

@@ -11,6 +11,7 @@ from attrs import frozen
 
 from .actor import Actor
 from .dead_letters import DeadLetters
+from .errors import sole
 from .lifecycle import Crashed, State
 from .ref import ActorRef
 from .restart import Restart
@@ -57,6 +58,7 @@ class ActorSystem:
 
         Raises:
             Exception: What the root crashed with, a spent restart budget among them.
+            KeyboardInterrupt, SystemExit: Raised in any actor.
         """
         first = root()
         cell = Cell(
@@ -72,7 +74,10 @@ class ActorSystem:
         )
         self._root = self._world.cells[name] = cell
         task_status.started()
-        await cell.run()
+        try:
+            await cell.run()
+        except BaseExceptionGroup as group:
+            raise sole(group) from None
         if isinstance(cell.reason, Crashed):
             raise cell.reason.error
 

@@ -89,8 +89,11 @@ class Http1(H11Protocol):
     async def _create_stream(self, request: h11.Request) -> None:
         if request.http_version not in {b"1.0", b"1.1"}:
             # HTTP/2 with prior knowledge begins like a request, and its frames are none.
-            await self._send_error_response(505)
-            await self.send(Closed())
+            await self._refuse(505)
+            return
+        if request.method == b"CONNECT":
+            # h11 takes any good answer to it for the beginning of a tunnel, and then fails at the body.
+            await self._refuse(501)
             return
         self.stream = self._new_stream(request)
         await self.stream.handle(
@@ -105,6 +108,10 @@ class Http1(H11Protocol):
         )
         self.keep_alive_requests += 1
         await self.context.mark_request()
+
+    async def _refuse(self, status: int) -> None:
+        await self._send_error_response(status)
+        await self.send(Closed())
 
     def _new_stream(self, request: h11.Request) -> HTTPStream | WebSocket:
         about = (self.app, self.config, self.context, self._tasks, self.ssl, self.client, self.server)

@@ -13,12 +13,13 @@ from httpx_sse import ServerSentEvent
 
 from server.chat import Turn
 
+from .answer import Answer
 from .errors import UpstreamBroke
 from .openai_answer import Completion
 from .openai_request import chat_messages
 from .port import Finish
 from .reply_text import ReplyText
-from .upstream import Answer, Sleep, Upstream
+from .upstream import Sleep, Upstream
 
 _OURS = frozenset({"model", "messages", "stream", "stream_options"})
 _LINGER = 0.5

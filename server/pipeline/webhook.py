@@ -13,11 +13,12 @@ import trio
 
 from server.chat import Turn
 
+from .answer import Answer
 from .errors import UpstreamBroke, UpstreamGarbled
 from .history import newest
 from .port import Finish
 from .reply_text import ReplyText
-from .upstream import Answer, Sleep, Upstream
+from .upstream import Sleep, Upstream
 from .webhook_json import turn_as_json
 
 # Python's registry of codecs also holds compressors and string escapes, which nobody should choose for us.

@@ -88,8 +88,10 @@ TARGETS = [b"/", b"/%ff", b"/%00", b"//", b"*", b"http://[::1", b"/\xe9", b"/?" 
 async def start_server() -> tuple[trio.Process, int]:
     """Start one guarded server in a process group of its own; the process, and the port it listens on."""
     process = await trio.lowlevel.open_process(
-        [sys.executable, "-m", "hypercorn", "--worker-class", "trio", "--bind", "127.0.0.1:0"]
-        + ["tests.listener.guarded:app"],
+        [
+            *(sys.executable, "-m", "hypercorn", "--worker-class", "trio", "--bind", "127.0.0.1:0"),
+            "tests.listener.guarded:app",
+        ],
         cwd=ROOT,
         env={**os.environ, "PYTHONPATH": str(ROOT)},
         stderr=subprocess.PIPE,

@@ -32,6 +32,12 @@ def chunked(path: str, chunks: int) -> bytes:
 # -- crowds
 
 
+async def is_served(port: int) -> bool:
+    async with await connect(port) as peer:
+        await peer.send(GET)
+        return await peer.status() == 200
+
+
 async def test_one_connection_too_many_is_told_so_and_closed() -> None:
     """Left hanging it would try no other server; and room that is made is used."""
     async with serving("embedded", LIMITS={"connections": 1}) as server:
@@ -48,9 +54,8 @@ async def test_one_connection_too_many_is_told_so_and_closed() -> None:
             await first.send(close_frame(1000))
             with trio.fail_after(PATIENCE):
                 await first.end()
-        status = await server.get("/status")
-
-    assert status["open"] == 1
+                while not await is_served(server.port):
+                    await trio.lowlevel.checkpoint()
 
 
 async def test_open_connections_are_counted_until_they_are_gone() -> None:
@@ -167,17 +172,15 @@ async def test_requests_sent_at_once_are_answered_in_turn() -> None:
     assert answers.count(b"HTTP/1.1 200") == 5
 
 
-async def test_stock_hypercorn_drops_a_connection_it_said_it_would_keep() -> None:
+async def test_stock_hypercorn_closes_a_connection_it_said_it_would_keep() -> None:
     """If upstream has cured it (fault 8), our cure may go: the next request is lost without a word."""
     async with serving("stock") as server, await connect(server.port) as peer:
         await peer.send(b"POST /unread HTTP/1.1\r\nhost: x\r\ncontent-length: 5\r\n\r\n")
         with trio.fail_after(PATIENCE):
             head = await peer.head()
-            await peer.send(b"hello" + GET)
-            rest = await peer.end()
+            assert await peer.end() == b'"not wanted"'
 
     assert "connection: close" not in head.lower()
-    assert b"200" not in rest
 
 
 @pytest.mark.parametrize("chunks", [0, 1, 100, 100_000])

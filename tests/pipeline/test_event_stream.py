@@ -11,11 +11,11 @@ import trio
 from hypothesis import given
 from hypothesis import strategies as st
 
+from server.pipeline.answer import Answer
 from server.pipeline.errors import UpstreamGarbled
 from server.pipeline.event_stream import EventGauge
 from server.pipeline.openai_answer import Completion
 from server.pipeline.reply_text import ReplyText
-from server.pipeline.upstream import Answer
 
 from .fake_upstream import delta
 

@@ -1,0 +1,137 @@
+"""The whole server without sockets or a process: real actors and doors, for tests that own the clock."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime, timedelta
+from itertools import count
+from typing import Any
+
+import trio
+
+from actors import ActorRef, ActorSystem
+from server.assembly import Doors, Life, Root, World
+from server.config import Config
+from server.pipeline import Model, PipelineSpec
+
+PIPELINE = "00000000-0000-4000-8000-0000000000aa"
+START = datetime(2026, 1, 1, tzinfo=UTC)
+
+Frame = dict[str, Any]
+
+
+class Socket:
+    """A client's end of an ASGI WebSocket that lives in memory."""
+
+    def __init__(self, doors: Doors, pipeline: str, query: str) -> None:
+        self._doors = doors
+        self._scope = {
+            "type": "websocket",
+            "path": f"/api/v1/pipelines/{pipeline}/ws/connect",
+            "query_string": query.encode(),
+            "scheme": "ws",
+            "headers": [],
+            "extensions": {},
+        }
+        self._up, self._receive = trio.open_memory_channel[dict[str, Any]](math.inf)
+        self._send, self._down = trio.open_memory_channel[dict[str, Any]](math.inf)
+
+    async def run(self) -> None:
+        """The server's side, to its end."""
+        self._up.send_nowait({"type": "websocket.connect"})
+        await self._doors.websocket(self._scope, self._receive.receive, self._answer)
+
+    async def _answer(self, event: dict[str, Any]) -> None:
+        await trio.lowlevel.checkpoint()
+        if event["type"] == "websocket.close":
+            self._up.send_nowait({"type": "websocket.disconnect", "code": event["code"]})
+        self._send.send_nowait(event)
+
+    def send(self, frame: object) -> None:
+        self._up.send_nowait({"type": "websocket.receive", "text": json.dumps(frame)})
+
+    def say(self, text: str) -> None:
+        self.send({"type": "message", "message": [{"type": "Plain", "text": text}]})
+
+    def leave(self) -> None:
+        self._up.send_nowait({"type": "websocket.disconnect", "code": 1006})
+
+    async def receive(self) -> Frame:
+        """The next frame, or `{"closed": code}`."""
+        while True:
+            event = await self._down.receive()
+            if event["type"] == "websocket.send":
+                frame = json.loads(event["text"])
+                assert isinstance(frame, dict)
+                return frame
+            if event["type"] == "websocket.close":
+                return {"closed": event["code"]}
+
+    async def until(self, wanted: Callable[[Frame], bool]) -> list[Frame]:
+        frames = [await self.receive()]
+        while not wanted(frames[-1]):
+            frames.append(await self.receive())
+        return frames
+
+    async def final(self) -> Frame:
+        """The end of the next reply."""
+        frames = await self.until(lambda f: f.get("type") == "response" and f["data"]["is_final"])
+        data = frames[-1]["data"]
+        assert isinstance(data, dict)
+        return data
+
+
+class Server:
+    """A running assembly."""
+
+    def __init__(self, system: ActorSystem, nursery: trio.Nursery, draining: trio.Event) -> None:
+        self.system = system
+        self.nursery = nursery
+        self.draining = draining
+        self.doors: Doors
+        self.opened = trio.Event()
+
+    async def connect(self, query: str = "", pipeline: str = PIPELINE) -> Socket:
+        socket = Socket(self.doors, pipeline, query)
+        self.nursery.start_soon(socket.run, name="client")
+        assert (await socket.receive())["type"] == "connected"
+        return socket
+
+    def find(self, address: str) -> ActorRef[Any]:
+        ref = self.system.find(address)
+        assert ref is not None, address
+        return ref
+
+    def addresses(self, part: str) -> list[str]:
+        return [view.address for view in self.system.actors() if part in view.address]
+
+    async def open(self, doors: Doors) -> None:
+        self.doors = doors
+        self.opened.set()
+
+
+@asynccontextmanager
+async def running(model: Callable[[], Model], config: Config | None = None) -> AsyncIterator[Server]:
+    """A server whose one pipeline is *model*, on trio's clock (a mock one, if the test has it)."""
+    config = config or Config()
+    system = ActorSystem()
+    begun, ids = trio.current_time(), count(1)
+    world = World(
+        now=lambda: START + timedelta(seconds=trio.current_time() - begun),
+        new_id=lambda: f"00000000-0000-4000-8000-{next(ids):012d}",
+    )
+    spec = PipelineSpec(PIPELINE, "model", model, idle_timeout=60.0, total_timeout=600.0)
+    over = trio.Event()
+    async with trio.open_nursery() as nursery:
+        server = Server(system, nursery, trio.Event())
+        life = Life(draining=server.draining, on_drain=lambda: None, opened=server.open, ended=over.wait)
+        nursery.start_soon(
+            lambda: system.run(lambda: Root(config, [spec], life, world), name="triologue"), name="system"
+        )
+        await server.opened.wait()
+        yield server
+        over.set()
+        nursery.cancel_scope.deadline = trio.current_time() + 60
