@@ -131,7 +131,7 @@ class PythonPipeline(Pipeline):
 
 @frozen(kw_only=True)
 class WebhookPipeline(Pipeline):
-    """Somebody's HTTP endpoint; requests are signed when there is a `secret`."""
+    """Somebody's HTTP endpoint; `secret` is sent as `Authorization: Bearer`."""
 
     kind: ClassVar[str] = "webhook"
 

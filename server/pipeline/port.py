@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncGenerator, Mapping
 from typing import Any, Protocol
 
 from attrs import frozen
@@ -26,7 +26,7 @@ class Finish:
 class Model(Protocol):
     """Answers turns. One instance serves every conversation of its pipeline, several at a time."""
 
-    def reply(self, turn: Turn) -> AsyncIterator[str | Finish]:
+    def reply(self, turn: Turn) -> AsyncGenerator[str | Finish, None]:
         """Stream the answer to *turn* as pieces of new text, perhaps closed by one `Finish`.
 
         Must be an async generator: it is closed with `aclose` when the reply is stopped or timed out, and

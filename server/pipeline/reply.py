@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncGenerator, Mapping
 from contextlib import aclosing
 from typing import Any, Never
 
@@ -68,7 +68,7 @@ class Reply(Actor[Never]):
     async def _pass_on(self) -> Finish:
         finish = Finish()
         stream = self._model.reply(self._turn)
-        async with aclosing(stream):  # type: ignore[type-var]  # the port asks for an async generator
+        async with aclosing(stream):
             while True:
                 piece = await self._next(stream)
                 if piece is None:
@@ -78,7 +78,7 @@ class Reply(Actor[Never]):
                 elif piece:
                     await self._reply_to.tell(ReplyChunk(self._id, sayable(piece)))
 
-    async def _next(self, stream: AsyncIterator[str | Finish]) -> str | Finish | None:
+    async def _next(self, stream: AsyncGenerator[str | Finish, None]) -> str | Finish | None:
         with trio.move_on_after(self._idle_timeout):
             return await anext(stream, None)
         raise ReplyTimedOut(f"was silent for {self._idle_timeout:g} s")

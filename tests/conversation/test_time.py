@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 
 import pytest
 import trio
@@ -17,7 +17,7 @@ from tests.in_memory import running
 class Patient:
     """A model that takes its time: `silent`, `drip` (a word a second), or `deaf` (to cancellation)."""
 
-    async def reply(self, turn: Turn) -> AsyncIterator[str | Finish]:
+    async def reply(self, turn: Turn) -> AsyncGenerator[str | Finish, None]:
         match turn.text:
             case "silent":
                 await trio.sleep_forever()
