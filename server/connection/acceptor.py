@@ -49,7 +49,7 @@ class Acceptor:
     """An ASGI application for WebSockets.
 
     Args:
-        connections, registry, directory: Told and asked as `messages.py` says.
+        connections, registry, directory: Told and asked as `server.messages` says.
         pipelines: Those there are, by uuid.
         origins: Which web pages may connect.
         now: The time of day, in UTC.

@@ -96,7 +96,7 @@ class Conversation(Actor[ConversationMessage]):
         key: Which conversation.
         state: Its history, and the messages that wait for a reply.
         pipelines: Who writes the replies, by uuid.
-        registry, directory: Told and asked as `messages.py` says.
+        registry, directory: Told and asked as `server.messages` says.
         queue: How many messages may wait behind a running reply.
         now: The time of day, in UTC.
     """

@@ -1,0 +1,75 @@
+"""What a connection, and the parent of all connections, is told."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+from attrs import frozen
+
+from actors import ActorRef, Down, Question
+from server.chat import ConversationKey, Sender
+
+from .events import Event
+
+if TYPE_CHECKING:
+    from .conversation import ConversationMessage
+
+
+@frozen
+class ConnectionInfo:
+    """What the registry knows of a connection."""
+
+    connection_id: str
+    key: ConversationKey
+    user: Sender
+    created_at: datetime
+    ref: ActorRef[ConnectionMessage]
+
+
+class ConnectionMessage:
+    """What a connection is told."""
+
+
+@frozen
+class Deliver(ConnectionMessage):
+    """Write *event* to the socket."""
+
+    event: Event
+
+
+@frozen(eq=False)
+class Flush(ConnectionMessage, Question[ConnectionMessage, None]):
+    """Answered when everything told before has been written."""
+
+
+@frozen
+class Follow(ConnectionMessage):
+    """The connection's conversation: should it end for good, the socket closes, for the client to return."""
+
+    conversation: ActorRef[ConversationMessage]
+
+
+@frozen
+class ConversationLost(ConnectionMessage):
+    down: Down
+
+
+@frozen
+class Close(ConnectionMessage):
+    """Close the socket with *code*, after everything told before."""
+
+    code: int
+    reason: str = ""
+
+
+class ConnectionsMessage:
+    """What the parent of all connections is told."""
+
+
+@frozen(eq=False)
+class Adopt(ConnectionsMessage, Question[ConnectionsMessage, ActorRef[ConnectionMessage]]):
+    """Run a connection for the accepted socket behind *transport*."""
+
+    connection_id: str
+    transport: Any

@@ -1,0 +1,54 @@
+"""What the directory of conversations is told."""
+
+from __future__ import annotations
+
+from attrs import frozen
+
+from actors import ActorRef, Down, Question
+from server.chat import ConversationKey
+
+from .conversation import ConversationMessage
+
+
+class DirectoryMessage:
+    """What the directory is told."""
+
+
+@frozen(eq=False)
+class Open(DirectoryMessage, Question[DirectoryMessage, ActorRef[ConversationMessage]]):
+    """The conversation of that key, begun if need be; refused with `Full` or `Draining`."""
+
+    key: ConversationKey
+
+
+@frozen(eq=False)
+class Find(DirectoryMessage, Question[DirectoryMessage, ActorRef[ConversationMessage] | None]):
+    """The conversation of that key, if there is one."""
+
+    key: ConversationKey
+
+
+@frozen
+class InUse(DirectoryMessage):
+    """A conversation got its first member or reply, or lost its last."""
+
+    key: ConversationKey
+    in_use: bool
+
+
+@frozen
+class ConversationGone(DirectoryMessage):
+    key: ConversationKey
+    down: Down
+
+
+@frozen
+class Sweep(DirectoryMessage):
+    """Let go of conversations that nobody has used for long."""
+
+
+@frozen(eq=False)
+class Drain(DirectoryMessage, Question[DirectoryMessage, None]):
+    """Begin no more; give running replies *seconds*, then interrupt them. Answered when all have ended."""
+
+    seconds: float

@@ -1,0 +1,392 @@
+"""The chat page, in a real browser, against a real server."""
+
+from __future__ import annotations
+
+import base64
+import re
+import uuid
+from collections.abc import Callable, Iterator
+from itertools import pairwise
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, cast
+from urllib.parse import urlencode, urlsplit
+
+import pytest
+
+from .browser import NEEDS_PLAYWRIGHT, Visitor, chromium, visitor
+from .running import ECHO, SCRIPT, SLOW, Triologue, running
+
+pytest.importorskip("playwright.sync_api", reason=NEEDS_PLAYWRIGHT)
+
+from playwright.sync_api import expect
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser, Dialog, Locator
+
+pytestmark = pytest.mark.browser
+
+PICTURE = base64.b64decode(
+    "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNkYPhfDwAChwGA60e6kgAAAABJRU5ErkJggg=="
+)
+HOSTILE = """<img src=x onerror="window.pwned = 1"><script>window.pwned = 2</script>&lt;b&gt;"""
+
+# Notes every text that the newest reply is seen with.
+_WATCH = """() => {
+    const list = document.getElementById("messages");
+    window.contents = [];
+    new MutationObserver(() => {
+        const text = [...list.querySelectorAll(".bot .text")].at(-1)?.textContent;
+        if (text && text !== contents.at(-1)) contents.push(text);
+    }).observe(list, { childList: true, characterData: true, subtree: true });
+}"""
+
+# Lets a test cut the page's connection, as a network does.
+_KEEP_SOCKETS = """
+    window.sockets = [];
+    window.WebSocket = class extends WebSocket {
+        constructor(...given) { super(...given); sockets.push(this); }
+    };
+"""
+
+
+class Chat:
+    """The chat page as its user sees it."""
+
+    def __init__(self, visitor: Visitor) -> None:
+        self.visitor = visitor
+        self.page = visitor.page
+        self.status = self.page.locator("#status")
+        self.messages = self.page.locator("#messages article")
+        self.texts = self.messages.locator(".text")
+        self.notes = self.page.locator("#messages .note")
+
+    def open(self, server: Triologue, pipeline: str, session: str, session_type: str = "person") -> Chat:
+        """Show a conversation, and wait until it may be spoken in."""
+        query = {"pipeline": pipeline, "session_type": session_type, "session_id": session}
+        self.page.goto(f"{server.url}/?{urlencode(query)}")
+        self.wait_connected()
+        return self
+
+    def wait_connected(self) -> None:
+        expect(self.status).to_have_attribute("data-state", "connected")
+
+    def say(self, text: str) -> None:
+        """Type *text* and press Enter."""
+        self.page.get_by_label("Message", exact=True).fill(text)
+        self.page.keyboard.press("Enter")
+
+    def choose(self, session_type: str) -> None:
+        """Press *Person* or *Group*, and wait until that conversation is there."""
+        with self.page.expect_response(re.compile(rf"/ws/messages/{session_type.lower()}\b")):
+            self.page.locator("fieldset").get_by_text(session_type, exact=True).click()
+        self.wait_connected()
+
+    def shows(self, *texts: str) -> None:
+        """Wait until exactly these messages are there, finished, in this order."""
+        expect(self.texts).to_have_text(list(texts))
+        expect(self.page.locator(".streaming")).to_have_count(0)
+
+    def evaluate(self, expression: str) -> Any:
+        return self.page.evaluate(expression)
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    """One browser for all these tests; every visitor's window is still his own."""
+    with chromium() as opened:
+        yield opened
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Triologue]:
+    """A running server."""
+    with running("serve", tmp_path_factory.mktemp("triologue")) as started:
+        yield started
+
+
+@pytest.fixture
+def visit(browser: Browser) -> Iterator[Callable[[], Chat]]:
+    """Makes visitors, and sees that their browsers had nothing to complain of and asked nobody else."""
+    chats: list[Chat] = []
+
+    def come() -> Chat:
+        chats.append(Chat(visitor(browser)))
+        return chats[-1]
+
+    yield come
+    for chat in chats:
+        chat.visitor.context.close()
+    for chat in chats:
+        assert chat.visitor.complaints == []
+        asked = {urlsplit(url) for url in chat.visitor.requests}
+        assert {url.hostname for url in asked if url.scheme != "data"} <= {"127.0.0.1"}
+
+
+@pytest.fixture
+def session() -> str:
+    """A conversation that no other test is in."""
+    return str(uuid.uuid4())
+
+
+def is_loaded(picture: Locator) -> bool:
+    """Whether the browser could make a picture of it."""
+    return cast(bool, picture.evaluate("image => image.decode().then(() => image.naturalWidth > 0)"))
+
+
+def test_a_message_is_shown_and_its_reply_streams_in(
+    server: Triologue, visit: Callable[[], Chat], session: str
+) -> None:
+    """The main job: the reader sees the text grow, not only its end."""
+    text = " ".join(f"word{number}" for number in range(30))
+    chat = visit().open(server, SLOW, session)
+    chat.evaluate(_WATCH)
+
+    chat.say(text)
+    chat.shows(text, text)
+
+    contents = chat.evaluate("contents")
+    assert contents[-1] == text
+    assert len(contents) > 2
+    assert all(later.startswith(earlier) for earlier, later in pairwise(contents))
+    expect(chat.messages.first).to_have_class(re.compile(r"\bmine\b"))
+    expect(chat.messages.last).to_have_class(re.compile(r"\bbot\b"))
+
+
+def test_a_reply_that_is_not_finished_is_marked(
+    server: Triologue, visit: Callable[[], Chat], session: str, tmp_path: Path
+) -> None:
+    """Eyes see a cursor, and a screen reader is not told every word."""
+    chat = visit().open(server, SCRIPT, session)
+    chat.say(f"gate {tmp_path / 'open'}")
+
+    expect(chat.messages.last).to_have_text(re.compile("waiting $"))
+    expect(chat.messages.last).to_have_class(re.compile(r"\bstreaming\b"))
+    expect(chat.messages.last).to_have_attribute("aria-busy", "true")
+    (tmp_path / "open").touch()
+    expect(chat.texts.last).to_have_text("waiting done")
+    expect(chat.messages.last).not_to_have_class(re.compile(r"\bstreaming\b"))
+    expect(chat.messages.last).to_have_attribute("aria-busy", "false")
+
+
+def test_everybody_in_a_group_sees_the_message_and_the_reply(
+    server: Triologue, visit: Callable[[], Chat], session: str
+) -> None:
+    """A group is what its members share; whose message it is looks different to each."""
+    alice, bob = (visit().open(server, ECHO, session, "group") for _ in range(2))
+
+    alice.say("hello bob")
+
+    for chat in (alice, bob):
+        chat.shows("hello bob", "hello bob")
+    expect(alice.messages.first).to_have_class(re.compile(r"\bmine\b"))
+    expect(bob.messages.first).to_have_class(re.compile(r"\btheirs\b"))
+    bob.say("hello alice")
+    alice.shows("hello bob", "hello bob", "hello alice", "hello alice")
+
+
+def test_whoever_comes_later_sees_what_was_said(
+    server: Triologue, visit: Callable[[], Chat], session: str, tmp_path: Path
+) -> None:
+    """History and the running reply join without a seam."""
+    early = visit().open(server, SCRIPT, session, "group")
+    early.say("say one two")
+    early.shows("say one two", "one two ")
+    question = f"gate {tmp_path / 'open'}"
+    early.say(question)
+    expect(early.texts.last).to_have_text("waiting ")
+
+    late = visit().open(server, SCRIPT, session, "group")
+    expect(late.texts).to_have_text(["say one two", "one two ", question, "waiting "])
+    (tmp_path / "open").touch()
+
+    for chat in (early, late):
+        chat.shows("say one two", "one two ", question, "waiting done")
+
+
+def test_the_session_types_are_apart(server: Triologue, visit: Callable[[], Chat], session: str) -> None:
+    """What is said in one is not for the other, also after switching there and back."""
+    chat = visit().open(server, ECHO, session)
+    member = visit().open(server, ECHO, session, "group")
+    chat.say("private")
+    chat.shows("private", "private")
+
+    chat.choose("Group")
+    chat.shows()
+    chat.say("public")
+    chat.shows("public", "public")
+    member.shows("public", "public")
+    chat.choose("Person")
+
+    chat.shows("private", "private")
+    assert "session_type=person" in chat.page.url
+
+
+@pytest.mark.parametrize(
+    ("end", "said"),
+    [
+        pytest.param(Triologue.kill, "Connection lost", id="kill"),
+        pytest.param(Triologue.terminate, "The server restarts", id="terminate"),
+    ],
+)
+def test_the_page_outlives_its_server(
+    visit: Callable[[], Chat], session: str, tmp_path: Path, end: Callable[[Triologue], None], said: str
+) -> None:
+    """It says so, comes back by itself, shows nothing twice, and works as before."""
+    first = Triologue("serve", tmp_path).wait_ready()
+    second = None
+    try:
+        chat = visit().open(first, ECHO, session)
+        chat.say("before")
+        chat.shows("before", "before")
+        port = first.port
+
+        end(first)
+        expect(chat.status).to_have_attribute("data-state", "lost")
+        expect(chat.status).to_contain_text(said)
+        expect(chat.page.get_by_role("button", name="Send")).to_be_disabled()
+        first.wait_exit()
+        second = Triologue("serve", tmp_path, bind=f"127.0.0.1:{port}").wait_ready()
+        chat.wait_connected()
+        chat.say("after")
+
+        chat.shows("before", "before", "after", "after")
+    finally:
+        for server in (first, second):
+            if server is not None:
+                server.kill()
+    # Chromium's own lines for every attempt that nobody answered.
+    expected = re.compile("net::ERR_CONNECTION_(REFUSED|RESET)")
+    chat.visitor.complaints[:] = [line for line in chat.visitor.complaints if not expected.search(line)]
+
+
+def test_a_reply_that_the_server_took_with_it_is_not_awaited_for_ever(
+    visit: Callable[[], Chat], session: str, tmp_path: Path
+) -> None:
+    """A cursor that blinks under half an answer would promise what nobody will say."""
+    first = Triologue("serve", tmp_path).wait_ready()
+    second = None
+    try:
+        chat = visit().open(first, SCRIPT, session)
+        chat.say("hang")
+        expect(chat.texts).to_have_text(["hang", "so far"])
+        port = first.port
+        first.kill()
+        expect(chat.status).to_have_attribute("data-state", "lost")
+        second = Triologue("serve", tmp_path, bind=f"127.0.0.1:{port}").wait_ready()
+        chat.wait_connected()
+
+        expect(chat.page.locator(".streaming")).to_have_count(0)
+        expect(chat.page.locator("[aria-busy=true]")).to_have_count(0)
+    finally:
+        for server in (first, second):
+            if server is not None:
+                server.kill()
+    expected = re.compile("net::ERR_CONNECTION_(REFUSED|RESET)")
+    chat.visitor.complaints[:] = [line for line in chat.visitor.complaints if not expected.search(line)]
+
+
+def test_a_reset_empties_the_conversation(server: Triologue, visit: Callable[[], Chat], session: str) -> None:
+    """Also for whoever loads the page again; and it goes on."""
+    chat = visit().open(server, ECHO, session)
+    asked: list[str] = []
+
+    def agree(dialog: Dialog) -> None:
+        asked.append(dialog.message)
+        dialog.accept()
+
+    chat.page.on("dialog", agree)
+    chat.say("forget me")
+    chat.shows("forget me", "forget me")
+
+    chat.page.get_by_role("button", name="Reset").click()
+
+    chat.shows()
+    assert len(asked) == 1
+    chat.page.reload()
+    chat.wait_connected()
+    chat.say("anew")
+    chat.shows("anew", "anew")
+
+
+def test_a_reset_while_a_reply_is_written_leaves_nothing_of_it(
+    server: Triologue, visit: Callable[[], Chat], session: str
+) -> None:
+    """The end of the reply comes on the socket, the answer to the reset beside it: in either order."""
+    chat = visit().open(server, SCRIPT, session)
+    chat.page.on("dialog", lambda dialog: dialog.accept())
+    chat.say("hang")
+    expect(chat.texts).to_have_text(["hang", "so far"])
+
+    chat.page.get_by_role("button", name="Reset").click()
+    chat.shows()
+    chat.say("say on")
+
+    chat.shows("say on", "on ")
+
+
+def test_what_was_forgotten_while_the_page_was_away_goes(
+    server: Triologue, visit: Callable[[], Chat], session: str
+) -> None:
+    """Somebody else's reset is not told to the page; its history is."""
+    chat = visit()
+    chat.visitor.context.add_init_script(_KEEP_SOCKETS)
+    chat.open(server, ECHO, session, "group")
+    chat.say("forget me")
+    chat.shows("forget me", "forget me")
+
+    path = f"/api/v1/pipelines/{ECHO}/ws/reset/group?session_id={session}"
+    assert server.json("POST", path)[0] == 200
+    chat.evaluate("sockets.at(-1).close()")
+
+    chat.shows()
+    chat.wait_connected()
+    chat.say("anew")
+    chat.shows("anew", "anew")
+
+
+def test_a_picture_is_shown_before_and_after_it_is_sent(
+    server: Triologue, visit: Callable[[], Chat], session: str
+) -> None:
+    """To the one who picked it and to everybody else; once, and without its stand-in text."""
+    alice, bob = (visit().open(server, ECHO, session, "group") for _ in range(2))
+    alice.page.get_by_label("Add a picture").set_input_files(
+        {"name": "dot.png", "mimeType": "image/png", "buffer": PICTURE}
+    )
+    preview = alice.page.get_by_alt_text("Picture 1")
+    expect(preview).to_be_visible()
+    assert is_loaded(preview)
+
+    alice.say("look")
+
+    expect(preview).to_have_count(0)
+    for chat in (alice, bob):
+        chat.shows("look", "look[Image]")
+        picture = chat.messages.first.locator("img")
+        expect(picture).to_have_count(1)
+        assert is_loaded(picture)
+
+
+def test_what_others_wrote_stays_text(server: Triologue, visit: Callable[[], Chat], session: str) -> None:
+    """A message, a reply, a name or a broadcast that is HTML is somebody's attempt on the reader's browser."""
+    alice, bob = (visit().open(server, ECHO, session, "group") for _ in range(2))
+
+    alice.say(HOSTILE)
+    path = f"/api/v1/pipelines/{ECHO}/ws/broadcast"
+    assert server.json("POST", path, {"message": HOSTILE})[0] == 200
+
+    for chat in (alice, bob):
+        chat.shows(HOSTILE, HOSTILE)
+        expect(chat.notes).to_have_text([HOSTILE])
+        expect(chat.page.locator("#messages").locator("img, script, b")).to_have_count(0)
+        assert chat.evaluate("window.pwned") is None
+
+
+def test_a_hostile_address_stays_text(server: Triologue, visit: Callable[[], Chat]) -> None:
+    """Anybody can be sent a link; the page says what the server says of it, and does no more."""
+    chat = visit()
+    chat.page.goto(f"{server.url}/?{urlencode({'pipeline': HOSTILE, 'session_type': HOSTILE})}")
+
+    expect(chat.status).to_contain_text("Refused (Pipeline not found)")
+    expect(chat.notes.first).to_have_text("Pipeline not found")
+    assert chat.evaluate("window.pwned") is None
+    assert chat.page.locator("script").count() == 1
