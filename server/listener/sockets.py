@@ -81,6 +81,9 @@ def bind(config: Config, sockets: Sockets | None) -> BoundSockets:
     """
     # HTTP/2 is not offered: its way through hypercorn has faults of its own, and no client of ours needs it.
     config.alpn_protocols = ["http/1.1"]
+    if (config.certfile is None) != (config.keyfile is None):
+        # hypercorn would serve in the clear what was meant to be secret.
+        raise StartupFailed("TLS needs both a certificate and its key")
     try:
         ssl_context = config.create_ssl_context()
     except (OSError, ValueError) as error:

@@ -41,7 +41,8 @@ async def is_served(port: int) -> bool:
 async def test_one_connection_too_many_is_told_so_and_closed() -> None:
     """Left hanging it would try no other server; and room that is made is used."""
     async with serving("embedded", LIMITS={"connections": 1}) as server:
-        async with await websocket(server.port) as first:
+        first = await websocket(server.port)
+        async with first:
             for _ in range(3):
                 async with await connect(server.port) as second:
                     with trio.fail_after(PATIENCE):

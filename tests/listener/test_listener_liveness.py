@@ -63,13 +63,13 @@ async def test_any_sign_of_life_will_do() -> None:
 async def test_a_peer_is_not_blamed_for_a_busy_application() -> None:
     """While nobody reads its socket, its pongs lie in the kernel."""
     async with serving("embedded", LIMITS=QUICK) as server, await websocket(server.port, "/hold") as peer:
-        for _ in range(4):
-            await peer.send(frame(BINARY, bytes(2**16)))
         with trio.fail_after(PATIENCE):
+            # One lies in the inbox, the next is in the reader's hands, the last in the kernel's.
+            for _ in range(3):
+                await peer.send(frame(BINARY, bytes(40_000)))
             await pinged(peer, 10)
-        await server.get("/note?go")
-        with trio.fail_after(PATIENCE):
-            assert [await peer.message() for _ in range(4)] == ["1", "2", "3", "4"]
+            await server.get("/note?go")
+            assert [await peer.message() for _ in range(3)] == ["1", "2", "3"]
 
 
 async def test_its_tasks_can_be_told_by_name() -> None:

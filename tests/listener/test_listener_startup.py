@@ -139,6 +139,16 @@ def test_only_addresses_of_this_machine_alone_are_loopback(host: str, loopback: 
     assert is_loopback(host) is loopback
 
 
+@pytest.mark.parametrize("given", ["certfile", "keyfile"])
+def test_half_of_what_tls_needs_is_refused(given: str) -> None:
+    """Served in the clear, nobody would notice."""
+    half = config("127.0.0.1:0")
+    setattr(half, given, "localhost.pem")
+
+    with pytest.raises(StartupFailed, match="both a certificate and its key"):
+        bind(half, None)
+
+
 def test_quic_is_refused() -> None:
     """It would come in beside every guard."""
     quic = config("127.0.0.1:0")
