@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
+from functools import partial
 from typing import Any
+from urllib.parse import urlsplit
 
 from attrs import frozen
 from quart import Blueprint, Response
@@ -18,7 +20,7 @@ from .connections import connections
 from .cors import guard_origins
 from .history import history
 from .pipelines import pipelines
-from .problems import handle_problems
+from .problems import handle_problems, problem
 
 Page = Callable[[str], tuple[bytes, str] | None]
 
@@ -48,7 +50,10 @@ class Services:
     page: Page
 
 
-def create_app(services: Services) -> Any:
+AsgiApp = Callable[[Any, Any, Any], Awaitable[None]]
+
+
+def create_app(services: Services) -> AsgiApp:
     """An ASGI application for HTTP requests."""
     app = QuartTrio("server.rest", static_folder=None)
     app.config.update(
@@ -63,7 +68,22 @@ def create_app(services: Services) -> Any:
     app.register_blueprint(connections(services.registry, services.pipelines))
     app.register_blueprint(history(services.directory, services.pipelines))
     app.register_blueprint(_pages(services.page))
-    return app
+    return partial(_checked, app)
+
+
+async def _checked(app: QuartTrio, scope: Any, receive: Any, send: Any) -> None:
+    """Pass requests on to *app*, but for those whose target no URL has, on which Quart fails."""
+    try:
+        target = urlsplit(scope["path"])
+    except ValueError:
+        target = None
+    if target is None or not target.path:
+        answer = problem(400, "bad_request", "Bad request target")
+        headers = [(name.lower().encode(), value.encode()) for name, value in answer.headers]
+        await send({"type": "http.response.start", "status": 400, "headers": headers})
+        await send({"type": "http.response.body", "body": await answer.get_data(as_text=False)})
+    else:
+        await app(scope, receive, send)
 
 
 def _pages(page: Page) -> Blueprint:
