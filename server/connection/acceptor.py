@@ -42,7 +42,7 @@ PATIENCE = 10.0
 # How often a conversation may be gone again before it could be joined.
 ATTEMPTS = 3
 
-_path = re.compile(r"/api/v1/pipelines/(?P<pipeline>[^/]+)/ws/connect/?")
+_path = re.compile(r"/api/v1/pipelines/(?P<pipeline>.+)/ws/connect/?")
 
 
 class Acceptor:

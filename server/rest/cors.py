@@ -11,9 +11,11 @@ from server.protocol import OriginPolicy
 
 from .problems import Problem, problem
 
+# The last two are what the axios client of LangBot's dashboard adds to every call.
+_headers = ("Authorization", "X-API-Key", "Content-Type", "X-LangBot-Language", "X-Workspace-Id")
 _preflight = {
     "Access-Control-Allow-Methods": "GET, POST, PUT, PATCH, DELETE, OPTIONS",
-    "Access-Control-Allow-Headers": "Authorization, X-API-Key, Content-Type",
+    "Access-Control-Allow-Headers": ", ".join(_headers),
     "Access-Control-Max-Age": "600",
 }
 

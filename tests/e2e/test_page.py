@@ -14,14 +14,14 @@ from urllib.parse import urlencode, urlsplit
 import pytest
 
 from .browser import NEEDS_PLAYWRIGHT, Visitor, chromium, visitor
-from .running import ECHO, SCRIPT, SLOW, Triologue, running
+from .running import ECHO, OTHER, SLOW, Triologue, running
 
 pytest.importorskip("playwright.sync_api", reason=NEEDS_PLAYWRIGHT)
 
 from playwright.sync_api import expect
 
 if TYPE_CHECKING:
-    from playwright.sync_api import Browser, Dialog, Locator
+    from playwright.sync_api import Browser, Dialog, Locator, WebSocketRoute
 
 pytestmark = pytest.mark.browser
 
@@ -60,9 +60,9 @@ class Chat:
         self.texts = self.messages.locator(".text")
         self.notes = self.page.locator("#messages .note")
 
-    def open(self, server: Triologue, pipeline: str, session: str, session_type: str = "person") -> Chat:
+    def open(self, server: Triologue, pipeline: str, session_id: str, session_type: str = "person") -> Chat:
         """Show a conversation, and wait until it may be spoken in."""
-        query = {"pipeline": pipeline, "session_type": session_type, "session_id": session}
+        query = {"pipeline": pipeline, "session_type": session_type, "session_id": session_id}
         self.page.goto(f"{server.url}/?{urlencode(query)}")
         self.wait_connected()
         return self
@@ -85,6 +85,12 @@ class Chat:
         """Wait until exactly these messages are there, finished, in this order."""
         expect(self.texts).to_have_text(list(texts))
         expect(self.page.locator(".streaming")).to_have_count(0)
+
+    def forgive_unanswered(self) -> None:
+        """Forget Chromium's own lines about attempts to connect while no server was there."""
+        expected = re.compile("net::ERR_CONNECTION_(REFUSED|RESET)")
+        complaints = self.visitor.complaints
+        complaints[:] = [line for line in complaints if not expected.search(line)]
 
     def evaluate(self, expression: str) -> Any:
         return self.page.evaluate(expression)
@@ -123,7 +129,7 @@ def visit(browser: Browser) -> Iterator[Callable[[], Chat]]:
 
 
 @pytest.fixture
-def session() -> str:
+def session_id() -> str:
     """A conversation that no other test is in."""
     return str(uuid.uuid4())
 
@@ -134,11 +140,11 @@ def is_loaded(picture: Locator) -> bool:
 
 
 def test_a_message_is_shown_and_its_reply_streams_in(
-    server: Triologue, visit: Callable[[], Chat], session: str
+    server: Triologue, visit: Callable[[], Chat], session_id: str
 ) -> None:
     """The main job: the reader sees the text grow, not only its end."""
     text = " ".join(f"word{number}" for number in range(30))
-    chat = visit().open(server, SLOW, session)
+    chat = visit().open(server, SLOW, session_id)
     chat.evaluate(_WATCH)
 
     chat.say(text)
@@ -153,10 +159,10 @@ def test_a_message_is_shown_and_its_reply_streams_in(
 
 
 def test_a_reply_that_is_not_finished_is_marked(
-    server: Triologue, visit: Callable[[], Chat], session: str, tmp_path: Path
+    server: Triologue, visit: Callable[[], Chat], session_id: str, tmp_path: Path
 ) -> None:
     """Eyes see a cursor, and a screen reader is not told every word."""
-    chat = visit().open(server, SCRIPT, session)
+    chat = visit().open(server, OTHER, session_id)
     chat.say(f"gate {tmp_path / 'open'}")
 
     expect(chat.messages.last).to_have_text(re.compile("waiting $"))
@@ -169,10 +175,10 @@ def test_a_reply_that_is_not_finished_is_marked(
 
 
 def test_everybody_in_a_group_sees_the_message_and_the_reply(
-    server: Triologue, visit: Callable[[], Chat], session: str
+    server: Triologue, visit: Callable[[], Chat], session_id: str
 ) -> None:
     """A group is what its members share; whose message it is looks different to each."""
-    alice, bob = (visit().open(server, ECHO, session, "group") for _ in range(2))
+    alice, bob = (visit().open(server, ECHO, session_id, "group") for _ in range(2))
 
     alice.say("hello bob")
 
@@ -185,17 +191,17 @@ def test_everybody_in_a_group_sees_the_message_and_the_reply(
 
 
 def test_whoever_comes_later_sees_what_was_said(
-    server: Triologue, visit: Callable[[], Chat], session: str, tmp_path: Path
+    server: Triologue, visit: Callable[[], Chat], session_id: str, tmp_path: Path
 ) -> None:
     """History and the running reply join without a seam."""
-    early = visit().open(server, SCRIPT, session, "group")
+    early = visit().open(server, OTHER, session_id, "group")
     early.say("say one two")
     early.shows("say one two", "one two ")
     question = f"gate {tmp_path / 'open'}"
     early.say(question)
     expect(early.texts.last).to_have_text("waiting ")
 
-    late = visit().open(server, SCRIPT, session, "group")
+    late = visit().open(server, OTHER, session_id, "group")
     expect(late.texts).to_have_text(["say one two", "one two ", question, "waiting "])
     (tmp_path / "open").touch()
 
@@ -203,10 +209,10 @@ def test_whoever_comes_later_sees_what_was_said(
         chat.shows("say one two", "one two ", question, "waiting done")
 
 
-def test_the_session_types_are_apart(server: Triologue, visit: Callable[[], Chat], session: str) -> None:
+def test_the_session_types_are_apart(server: Triologue, visit: Callable[[], Chat], session_id: str) -> None:
     """What is said in one is not for the other, also after switching there and back."""
-    chat = visit().open(server, ECHO, session)
-    member = visit().open(server, ECHO, session, "group")
+    chat = visit().open(server, ECHO, session_id)
+    member = visit().open(server, ECHO, session_id, "group")
     chat.say("private")
     chat.shows("private", "private")
 
@@ -221,6 +227,22 @@ def test_the_session_types_are_apart(server: Triologue, visit: Callable[[], Chat
     assert "session_type=person" in chat.page.url
 
 
+@pytest.fixture
+def server_and_successor(tmp_path: Path) -> Iterator[tuple[Triologue, Callable[[], Triologue]]]:
+    """A server, and what starts another in its place once it has ended."""
+    servers = [Triologue("serve", tmp_path).wait_ready()]
+    address = f"127.0.0.1:{servers[0].port}"
+
+    def succeed() -> Triologue:
+        servers[0].wait_exit()
+        servers.append(Triologue("serve", tmp_path, bind=address))
+        return servers[-1].wait_ready()
+
+    yield servers[0], succeed
+    for server in servers:
+        server.kill()
+
+
 @pytest.mark.parametrize(
     ("end", "said"),
     [
@@ -229,65 +251,83 @@ def test_the_session_types_are_apart(server: Triologue, visit: Callable[[], Chat
     ],
 )
 def test_the_page_outlives_its_server(
-    visit: Callable[[], Chat], session: str, tmp_path: Path, end: Callable[[Triologue], None], said: str
+    server_and_successor: tuple[Triologue, Callable[[], Triologue]],
+    visit: Callable[[], Chat],
+    session_id: str,
+    end: Callable[[Triologue], None],
+    said: str,
 ) -> None:
     """It says so, comes back by itself, shows nothing twice, and works as before."""
-    first = Triologue("serve", tmp_path).wait_ready()
-    second = None
-    try:
-        chat = visit().open(first, ECHO, session)
-        chat.say("before")
-        chat.shows("before", "before")
-        port = first.port
+    server, succeed = server_and_successor
+    chat = visit().open(server, ECHO, session_id)
+    chat.say("before")
+    chat.shows("before", "before")
 
-        end(first)
-        expect(chat.status).to_have_attribute("data-state", "lost")
-        expect(chat.status).to_contain_text(said)
-        expect(chat.page.get_by_role("button", name="Send")).to_be_disabled()
-        first.wait_exit()
-        second = Triologue("serve", tmp_path, bind=f"127.0.0.1:{port}").wait_ready()
-        chat.wait_connected()
-        chat.say("after")
+    end(server)
+    expect(chat.status).to_have_attribute("data-state", "lost")
+    expect(chat.status).to_contain_text(said)
+    expect(chat.page.get_by_role("button", name="Send")).to_be_disabled()
+    succeed()
+    chat.wait_connected()
+    chat.say("after")
 
-        chat.shows("before", "before", "after", "after")
-    finally:
-        for server in (first, second):
-            if server is not None:
-                server.kill()
-    # Chromium's own lines for every attempt that nobody answered.
-    expected = re.compile("net::ERR_CONNECTION_(REFUSED|RESET)")
-    chat.visitor.complaints[:] = [line for line in chat.visitor.complaints if not expected.search(line)]
+    chat.shows("before", "before", "after", "after")
+    chat.forgive_unanswered()
 
 
 def test_a_reply_that_the_server_took_with_it_is_not_awaited_for_ever(
-    visit: Callable[[], Chat], session: str, tmp_path: Path
+    server_and_successor: tuple[Triologue, Callable[[], Triologue]],
+    visit: Callable[[], Chat],
+    session_id: str,
 ) -> None:
     """A cursor that blinks under half an answer would promise what nobody will say."""
-    first = Triologue("serve", tmp_path).wait_ready()
-    second = None
-    try:
-        chat = visit().open(first, SCRIPT, session)
-        chat.say("hang")
-        expect(chat.texts).to_have_text(["hang", "so far"])
-        port = first.port
-        first.kill()
-        expect(chat.status).to_have_attribute("data-state", "lost")
-        second = Triologue("serve", tmp_path, bind=f"127.0.0.1:{port}").wait_ready()
-        chat.wait_connected()
+    server, succeed = server_and_successor
+    chat = visit().open(server, OTHER, session_id)
+    chat.say("hang")
+    expect(chat.texts).to_have_text(["hang", "so far"])
 
-        expect(chat.page.locator(".streaming")).to_have_count(0)
-        expect(chat.page.locator("[aria-busy=true]")).to_have_count(0)
-    finally:
-        for server in (first, second):
-            if server is not None:
-                server.kill()
-    expected = re.compile("net::ERR_CONNECTION_(REFUSED|RESET)")
-    chat.visitor.complaints[:] = [line for line in chat.visitor.complaints if not expected.search(line)]
+    server.kill()
+    expect(chat.status).to_have_attribute("data-state", "lost")
+    succeed()
+    # What a browser says when its network is back: no need to wait longer.
+    chat.evaluate("dispatchEvent(new Event('online'))")
+    chat.wait_connected()
+
+    expect(chat.messages).to_have_count(2)
+    expect(chat.page.locator(".streaming, [aria-busy=true]")).to_have_count(0)
+    chat.forgive_unanswered()
 
 
-def test_a_reset_empties_the_conversation(server: Triologue, visit: Callable[[], Chat], session: str) -> None:
+def test_a_reset_before_the_server_ends_hides_nothing_of_its_successor(
+    server_and_successor: tuple[Triologue, Callable[[], Triologue]],
+    visit: Callable[[], Chat],
+    session_id: str,
+) -> None:
+    """A server that lost its history counts messages anew, from ids that were reset away."""
+    server, succeed = server_and_successor
+    chat = visit().open(server, ECHO, session_id)
+    chat.page.on("dialog", lambda dialog: dialog.accept())
+    chat.say("forget me")
+    chat.shows("forget me", "forget me")
+    chat.page.get_by_role("button", name="Reset").click()
+    chat.shows()
+
+    server.kill()
+    expect(chat.status).to_have_attribute("data-state", "lost")
+    succeed()
+    chat.evaluate("dispatchEvent(new Event('online'))")
+    chat.wait_connected()
+    chat.say("anew")
+
+    chat.shows("anew", "anew")
+    chat.forgive_unanswered()
+
+
+def test_a_reset_empties_the_conversation(
+    server: Triologue, visit: Callable[[], Chat], session_id: str
+) -> None:
     """Also for whoever loads the page again; and it goes on."""
-    chat = visit().open(server, ECHO, session)
+    chat = visit().open(server, ECHO, session_id)
     asked: list[str] = []
 
     def agree(dialog: Dialog) -> None:
@@ -309,32 +349,52 @@ def test_a_reset_empties_the_conversation(server: Triologue, visit: Callable[[],
 
 
 def test_a_reset_while_a_reply_is_written_leaves_nothing_of_it(
-    server: Triologue, visit: Callable[[], Chat], session: str
+    server: Triologue, visit: Callable[[], Chat], session_id: str
 ) -> None:
-    """The end of the reply comes on the socket, the answer to the reset beside it: in either order."""
-    chat = visit().open(server, SCRIPT, session)
+    """The end of the reply comes on the socket, perhaps after the answer to the reset beside it."""
+    chat = visit()
     chat.page.on("dialog", lambda dialog: dialog.accept())
+    held: list[str | bytes] | None = None
+    sockets: list[WebSocketRoute] = []
+
+    def pass_on(frame: str | bytes) -> None:
+        if held is None:
+            sockets[-1].send(frame)
+        else:
+            held.append(frame)
+
+    def relay(socket: WebSocketRoute) -> None:
+        sockets.append(socket)
+        socket.connect_to_server().on_message(pass_on)
+
+    chat.page.route_web_socket(re.compile("/ws/connect"), relay)
+    chat.open(server, OTHER, session_id)
     chat.say("hang")
     expect(chat.texts).to_have_text(["hang", "so far"])
 
+    held = []
     chat.page.get_by_role("button", name="Reset").click()
     chat.shows()
+    late, held = held, None
+    assert any('"stopped"' in str(frame) for frame in late)
+    for frame in late:
+        pass_on(frame)
     chat.say("say on")
 
     chat.shows("say on", "on ")
 
 
 def test_what_was_forgotten_while_the_page_was_away_goes(
-    server: Triologue, visit: Callable[[], Chat], session: str
+    server: Triologue, visit: Callable[[], Chat], session_id: str
 ) -> None:
     """Somebody else's reset is not told to the page; its history is."""
     chat = visit()
     chat.visitor.context.add_init_script(_KEEP_SOCKETS)
-    chat.open(server, ECHO, session, "group")
+    chat.open(server, ECHO, session_id, "group")
     chat.say("forget me")
     chat.shows("forget me", "forget me")
 
-    path = f"/api/v1/pipelines/{ECHO}/ws/reset/group?session_id={session}"
+    path = f"/api/v1/pipelines/{ECHO}/ws/reset/group?session_id={session_id}"
     assert server.json("POST", path)[0] == 200
     chat.evaluate("sockets.at(-1).close()")
 
@@ -345,10 +405,10 @@ def test_what_was_forgotten_while_the_page_was_away_goes(
 
 
 def test_a_picture_is_shown_before_and_after_it_is_sent(
-    server: Triologue, visit: Callable[[], Chat], session: str
+    server: Triologue, visit: Callable[[], Chat], session_id: str
 ) -> None:
     """To the one who picked it and to everybody else; once, and without its stand-in text."""
-    alice, bob = (visit().open(server, ECHO, session, "group") for _ in range(2))
+    alice, bob = (visit().open(server, ECHO, session_id, "group") for _ in range(2))
     alice.page.get_by_label("Add a picture").set_input_files(
         {"name": "dot.png", "mimeType": "image/png", "buffer": PICTURE}
     )
@@ -366,9 +426,9 @@ def test_a_picture_is_shown_before_and_after_it_is_sent(
         assert is_loaded(picture)
 
 
-def test_what_others_wrote_stays_text(server: Triologue, visit: Callable[[], Chat], session: str) -> None:
-    """A message, a reply, a name or a broadcast that is HTML is somebody's attempt on the reader's browser."""
-    alice, bob = (visit().open(server, ECHO, session, "group") for _ in range(2))
+def test_what_others_wrote_stays_text(server: Triologue, visit: Callable[[], Chat], session_id: str) -> None:
+    """A message, a reply or a broadcast that is HTML is somebody's attempt on the reader's browser."""
+    alice, bob = (visit().open(server, ECHO, session_id, "group") for _ in range(2))
 
     alice.say(HOSTILE)
     path = f"/api/v1/pipelines/{ECHO}/ws/broadcast"
@@ -383,10 +443,13 @@ def test_what_others_wrote_stays_text(server: Triologue, visit: Callable[[], Cha
 
 def test_a_hostile_address_stays_text(server: Triologue, visit: Callable[[], Chat]) -> None:
     """Anybody can be sent a link; the page says what the server says of it, and does no more."""
+    hostile = HOSTILE.replace("/", "")
     chat = visit()
-    chat.page.goto(f"{server.url}/?{urlencode({'pipeline': HOSTILE, 'session_type': HOSTILE})}")
+    chat.page.goto(f"{server.url}/?{urlencode({'pipeline': hostile, 'session_type': hostile})}")
 
     expect(chat.status).to_contain_text("Refused (Pipeline not found)")
     expect(chat.notes.first).to_have_text("Pipeline not found")
     assert chat.evaluate("window.pwned") is None
     assert chat.page.locator("script").count() == 1
+    # The history of what is not there is not asked for, so nothing failed.
+    assert chat.visitor.complaints == []

@@ -20,6 +20,7 @@ let conversation = null; // the one on the page: {pipeline, type, session, stop(
 let pictures = []; // data URLs to go with the next message
 let sent = []; // the pictures of messages that the server has not shown back yet
 let epoch = null;
+let forgotten = 0; // messages up to this id were reset away; what still comes of them is not shown
 let socket = null; // only while the server has said `connected` on it
 let largest = Infinity;
 
@@ -142,6 +143,7 @@ function place(id, shown) {
 // Puts a message on the page, or brings the one there up to date: by its id, so that none is there twice.
 function show(message, sources = null) {
   if (typeof message?.id !== "number" || typeof message.content !== "string") return;
+  if (message.id <= forgotten) return;
   change(() => {
     let shown = messages.get(message.id);
     if (shown?.final && !message.is_final) return; // late news of something already finished
@@ -185,6 +187,7 @@ function converse(chosen) {
   conversation?.stop();
   clear();
   epoch = null;
+  forgotten = 0;
   sent = [];
   let over = false;
   let failures = 0;
@@ -248,26 +251,30 @@ function converse(chosen) {
     const begun = typeof frame.cursor === "string" ? frame.cursor.split(".")[0] : null;
     if (epoch !== null && begun !== epoch && messages.size) {
       // Ids begin anew: what is on the page stays to be read, and is nobody's any more.
-      for (const { whole } of messages.values()) whole.classList.remove("streaming");
+      for (const { whole } of messages.values()) {
+        whole.classList.remove("streaming");
+        whole.setAttribute("aria-busy", "false");
+      }
       messages.clear();
       note("", "The server no longer has what stands above.");
     }
+    if (begun !== epoch) forgotten = 0;
     epoch = begun;
     status("connected", "Connected");
     load(opened);
   }
 
   async function load(opened) {
+    const here = [...messages].filter(([, { final }]) => final);
     try {
       const { messages: kept } = await ask(addressOf(chosen, "messages", { inPath: true }));
       if (over || current !== opened) return;
-      // What the server forgot while we were away (a reset) goes; what is newer than its answer stays.
+      // What the server forgot while we were away (a reset) goes; what came since we asked stays.
       const ids = kept.map(({ id }) => id);
-      const newest = Math.max(0, ...ids);
       const oldest = ids.length < HISTORY_SIZE ? 0 : Math.min(...ids);
-      for (const [id, shown] of messages) {
-        if (id >= oldest && id <= newest && !ids.includes(id) && shown.final) {
-          shown.whole.remove();
+      for (const [id, { whole }] of here) {
+        if (id >= oldest && !ids.includes(id)) {
+          whole.remove();
           messages.delete(id);
         }
       }
@@ -403,9 +410,18 @@ function showPictures() {
 async function reset() {
   const chosen = conversation;
   if (!chosen || !confirm("Forget everything that was said in this conversation?")) return;
+  const newest = Math.max(0, ...messages.keys());
   try {
     await ask(addressOf(chosen, "reset", { inPath: true }), { method: "POST" });
-    if (chosen === conversation) clear();
+    if (chosen !== conversation) return;
+    // The end of a reply that the reset stopped may still be on its way.
+    forgotten = newest;
+    const newer = [...messages].filter(([id]) => id > newest);
+    clear();
+    for (const [id, shown] of newer) {
+      messages.set(id, shown);
+      list.append(shown.whole);
+    }
   } catch (error) {
     note("error", `The conversation could not be reset: ${error.message}`);
   }
