@@ -10,7 +10,6 @@ from __future__ import annotations
 import math
 from collections import deque
 from collections.abc import Callable, Hashable
-from contextlib import suppress
 from enum import Enum
 from typing import Any
 
@@ -84,7 +83,7 @@ class Mailbox:
         if self._closed:
             raise MailboxClosed
         self._give_key(envelope)
-        if self._replaces_a_waiting_one(envelope):
+        if envelope.conflation_key is not None and self._replaces_a_waiting_one(envelope):
             return True
         if len(self._queue) >= self.capacity:
             if self.overflow is Overflow.REJECT:
@@ -146,7 +145,8 @@ class Mailbox:
             # The reader may have been cancelled after the bell: the message is for its successor then.
             await trio.lowlevel.checkpoint_if_cancelled()
         envelope = self._remove_oldest()
-        self._let_senders_in()
+        if self._senders:
+            self._let_senders_in()
         return envelope
 
     def close(self) -> list[Envelope]:
@@ -191,8 +191,10 @@ class Mailbox:
         if length > self.peak:
             self.peak = length
         if length == 1:
-            with suppress(trio.WouldBlock):  # the reader has not come back since the last ring
+            try:
                 self._bell.send_nowait(None)
+            except trio.WouldBlock:  # noqa: SIM105  `suppress` costs more than the rest of this method
+                pass  # the reader has not come back since the last ring
 
     def _remove_oldest(self) -> Envelope:
         envelope = self._queue.popleft()

@@ -174,10 +174,9 @@ class Cell:
         """All lives of this actor. Raises nothing but what is meant for the whole program."""
         reason: ExitReason = Stopped("cancelled")
         try:
-            while True:
-                reason = await self._live()
-                if not await self._comes_back(reason):
-                    break
+            while await self._comes_back(ended := await self._live()):
+                pass
+            reason = ended
         finally:
             self._end(reason)
 

@@ -9,14 +9,14 @@ from __future__ import annotations
 from datetime import datetime
 from functools import partial
 from operator import eq
-from typing import Any, get_args
+from typing import Any, get_args, get_origin
 
 import attrs
 import orjson
-from cattrs import Converter, transform_error
+from cattrs import Converter, IterableValidationError, IterableValidationNote, transform_error
 from cattrs.gen import make_dict_unstructure_fn
 
-from server.chat import Component, Forward, Message, Unknown
+from server.chat import Component, Forward, ForwardNode, Message, Unknown
 
 from .errors import BadFrame
 from .frames import (
@@ -34,6 +34,10 @@ from .frames import (
 INVALID_JSON = "Invalid JSON format"
 # Deeper than any honest message, shallow enough for every encoder and every recursion below.
 MAX_DEPTH = 32
+# Every value counts: the frame itself, items, what is in the fields. An honest message has some dozens;
+# without a bound, 8 MB of the smallest components would hold up everybody else for seconds.
+MAX_VALUES = 10_000
+TOO_MANY_VALUES = f"A frame must not have more than {MAX_VALUES} values"
 
 _components: dict[str, type[Any]] = {kind.__name__: kind for kind in get_args(Component)}
 _expected = {str: "a string", int: "a whole number", float: "a number", bool: "true or false"}
@@ -76,8 +80,7 @@ def decode(text: str) -> ClientFrame:
         frame = orjson.loads(text)
     except (orjson.JSONDecodeError, RecursionError):
         raise BadFrame(INVALID_JSON) from None
-    if _too_deep(text, frame):
-        raise BadFrame(INVALID_JSON)
+    _check_shape(text, frame)
     if not isinstance(frame, dict):
         raise BadFrame("A frame must be a JSON object")
     match frame.get("type", "message"):
@@ -117,29 +120,36 @@ def _complaint(error: BaseException, expected: type | None) -> str:
     match error:
         case KeyError():
             return "is missing"
-        case TypeError() if str(error).endswith("is not iterable"):
-            return "must be a list"
         case TypeError():
             return str(error)
         case _:
             return "can't be read"
 
 
-def _too_deep(text: str, frame: Any) -> bool:
-    """Whether *frame* nests deeper than `MAX_DEPTH`; not walked where there aren't enough brackets."""
-    if text.count("[") + text.count("{") <= MAX_DEPTH:
-        return False
-    level = [frame]
+def _check_shape(text: str, frame: Any) -> None:
+    """Refuse what is too deep or too wide, walking only what has enough brackets or commas to be so.
+
+    Raises:
+        BadFrame: It is.
+    """
+    brackets = text.count("[") + text.count("{")
+    if brackets <= MAX_DEPTH and brackets + text.count(",") < MAX_VALUES:
+        return
+    values = 1
+    level = [frame] if isinstance(frame, dict | list) else []
     for _ in range(MAX_DEPTH):
+        values += sum(map(len, level))
+        if values > MAX_VALUES:
+            raise BadFrame(TOO_MANY_VALUES)
         level = [
             child
             for value in level
-            if isinstance(value, dict | list)
             for child in (value.values() if isinstance(value, dict) else value)
+            if isinstance(child, dict | list)
         ]
         if not level:
-            return False
-    return any(isinstance(value, dict | list) for value in level)
+            return
+    raise BadFrame(INVALID_JSON)
 
 
 def _strictly(kind: type[Any]) -> Any:
@@ -152,7 +162,7 @@ def _strictly(kind: type[Any]) -> Any:
 
 
 def _one_of(*kinds: type[Any]) -> Any:
-    expectation = " or ".join(_expected[kind] for kind in kinds)
+    expectation = " or ".join(_expected[kind] for kind in kinds if not (kind is int and float in kinds))
 
     def hook(value: Any, _: Any) -> Any:
         if type(value) not in kinds:
@@ -180,6 +190,38 @@ def _display(value: Any, _: Any) -> Any:
     return value
 
 
+def _is_tuple(kind: Any) -> bool:
+    origin: Any = get_origin(kind)
+    return origin is tuple
+
+
+def _list_of(kind: Any) -> Any:
+    """Structures lists, up to the first item that is wrong: a frame can have millions, and one is told."""
+    (item, _) = get_args(kind)
+    structure = _inwards.get_structure_hook(item)
+
+    def hook(value: Any, _: Any) -> tuple[Any, ...]:
+        if not isinstance(value, list):
+            raise TypeError("must be a list")
+        items = []
+        for index, one in enumerate(value):
+            try:
+                items.append(structure(one, item))
+            except Exception as error:
+                error.add_note(IterableValidationNote("in a list", index, item))
+                raise IterableValidationError("a bad item", [error], kind) from None
+        return tuple(items)
+
+    return hook
+
+
+def _node(value: Any, _: Any) -> ForwardNode:
+    if not isinstance(value, dict):
+        raise TypeError("must be an object")
+    node: ForwardNode = _structure_node(value, ForwardNode)
+    return node
+
+
 def _optional(hook: Any) -> Any:
     return lambda value, kind: None if value is None else hook(value, kind)
 
@@ -197,6 +239,7 @@ def _strict_converter() -> Converter:
     }
     for union, hook in unions.items():
         converter.register_structure_hook_func(partial(eq, union), hook)
+    converter.register_structure_hook_factory(_is_tuple, _list_of)
     return converter
 
 
@@ -224,4 +267,6 @@ def _compact_converter() -> Converter:
 
 
 _inwards = _strict_converter()
+_structure_node = _inwards.get_structure_hook(ForwardNode)
+_inwards.register_structure_hook(ForwardNode, _node)
 _outwards = _compact_converter()
