@@ -191,9 +191,9 @@ class Mailbox:
         if length > self.peak:
             self.peak = length
         if length == 1:
-            try:
+            try:  # noqa: SIM105 (`suppress` costs more than the rest of this method)
                 self._bell.send_nowait(None)
-            except trio.WouldBlock:  # noqa: SIM105  `suppress` costs more than the rest of this method
+            except trio.WouldBlock:
                 pass  # the reader has not come back since the last ring
 
     def _remove_oldest(self) -> Envelope:
