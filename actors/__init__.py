@@ -19,7 +19,7 @@ from .errors import (
 from .lifecycle import Crashed, Down, ExitReason, State, Stopped
 from .mailbox import Overflow
 from .ref import ActorRef
-from .restart import Backoff, Restart, RestartBudget
+from .restart import Backoff, Restart, RestartBudget, Streak
 from .supervisor import Supervisor
 from .system import ActorSystem, ActorView
 
@@ -45,6 +45,7 @@ __all__ = [
     "RestartBudgetSpent",
     "State",
     "Stopped",
+    "Streak",
     "Supervisor",
     "Timer",
 ]

@@ -61,7 +61,7 @@ class Actor(ABC, Generic[M]):
     overflow: ClassVar[Overflow] = Overflow.REJECT
     """What `tell_nowait` meets when they are that many."""
     backoff: ClassVar[Backoff] = Backoff()
-    """How soon its children are restarted."""
+    """How soon its children are restarted, each for itself, crash after crash."""
 
     context: Context
 
@@ -73,7 +73,10 @@ class Actor(ABC, Generic[M]):
         """Runs first in every life, before any message."""
 
     async def stopped(self, reason: ExitReason) -> None:
-        """Runs last in every life, after a crash too; bounded by the actor's grace."""
+        """Runs last in a life, after a crash too; bounded by the actor's grace.
+
+        Not when the whole system is cancelled from outside rather than stopped.
+        """
 
     def budget(self) -> RestartBudget:
         """How many restarts of its children it forgives before it fails itself."""

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Generic, TypeVar, cast
 
 import trio
+
+from .errors import ActorDied
 
 M = TypeVar("M")
 R = TypeVar("R")
@@ -95,3 +98,24 @@ def pose(question: Question[M, R]) -> Promise[R]:
     promise: Promise[R] = Promise()
     object.__setattr__(question, "_promise", promise)  # questions are usually frozen
     return promise
+
+
+class Unanswered:
+    """The questions an actor owes answers to, so that their askers hear when none can come any more."""
+
+    def __init__(self) -> None:
+        self._open: dict[Promise[object], object] = {}
+
+    def expect(self, message: object) -> None:
+        """Note *message*, if it is a question that somebody waits on, until it is answered."""
+        promise = promise_of(message)
+        if promise is not None and not promise.settled:
+            if promise.on_settled is not None:
+                promise.on_settled()  # passed on by an actor that owes the answer no more
+            self._open[promise] = message
+            promise.on_settled = partial(self._open.__delitem__, promise)
+
+    def fail(self, address: str) -> None:
+        """Tell every asker that *address* died."""
+        for promise, question in list(self._open.items()):
+            promise.fail(ActorDied(address, question))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import deque
 from enum import Enum
 from random import Random
@@ -13,9 +14,9 @@ class Restart(Enum):
     """Which endings of a child lead to a new start."""
 
     PERMANENT = "permanent"
-    """Always, however it ended."""
+    """Whatever ended it, but being stopped."""
     TRANSIENT = "transient"
-    """Only after a crash."""
+    """Only a crash."""
     TEMPORARY = "temporary"
     """Never."""
 
@@ -33,7 +34,7 @@ class Backoff:
     jitter: float = 0.5
 
     def delay(self, attempt: int, random: Random) -> float:
-        """The wait before restart number *attempt*, counted from 1 within the budget's window."""
+        """The wait before restart number *attempt* in a row, counted from 1."""
         wait: float = min(self.longest, self.first * 2.0 ** min(attempt - 1, 62))
         return wait * (1 - self.jitter * random.random())
 
@@ -54,3 +55,24 @@ class RestartBudget:
             return False
         self._spent.append(now)
         return True
+
+
+@define
+class Streak:
+    """The crashes of one actor in a row: each waits longer, until one life was long enough to begin anew.
+
+    Long enough is ten times the longest wait.
+    """
+
+    backoff: Backoff
+    _attempt: int = 0
+    _last: float = -math.inf
+
+    def next_delay(self, now: float, random: Random) -> float:
+        """The wait before the restart that is due at the time *now*."""
+        if now - self._last > 10 * self.backoff.longest:
+            self._attempt = 0
+        self._attempt += 1
+        delay = self.backoff.delay(self._attempt, random)
+        self._last = now + delay
+        return delay

@@ -10,12 +10,12 @@ import trio
 from attrs import frozen
 
 from .actor import Actor
+from .cell import Cell, World
 from .dead_letters import DeadLetters
 from .errors import sole
 from .lifecycle import Crashed, State
 from .ref import ActorRef
 from .restart import Restart
-from .supervisor import Cell, World
 
 
 @frozen

@@ -31,7 +31,7 @@ from server.listener import ListenerLimits
 from server.messages import AwaitPipelines, PipelineInfo
 from server.pipeline import EchoModel, Model, Pipelines, PipelineSpec
 from server.protocol import OriginPolicy
-from server.registry import Entry, Registry
+from server.registry import Registry, Table
 from server.rest import Services, create_app
 from server.web import page
 
@@ -99,10 +99,9 @@ class Root(Actor[Never]):
 
     async def _start(self) -> Doors:
         config, now, new_id = self._config, self._world.now, self._world.new_id
-        entries: dict[str, Entry] = {}
         found: dict[str, PipelineInfo] = {}
         registry = self.spawn(
-            partial(Registry, entries=entries, limit=config.limits.connections, now=now), name="registry"
+            partial(Registry, table=Table(), limit=config.limits.connections, now=now), name="registry"
         )
         pipelines = self.spawn(partial(Pipelines, specs=self._specs, found=found), name="pipelines")
         await pipelines.ask(AwaitPipelines(), timeout=PATIENCE)

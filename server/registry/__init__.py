@@ -1,5 +1,5 @@
 """The registry: the one owner of all connection state."""
 
-from .actor import Entry, Registry
+from .actor import Registry, Table
 
-__all__ = ["Entry", "Registry"]
+__all__ = ["Registry", "Table"]

@@ -8,7 +8,7 @@ from datetime import datetime
 from functools import partial
 
 import trio
-from attrs import define
+from attrs import define, field
 
 from actors import Actor, ActorError, MailboxFull
 from server.messages import (
@@ -46,22 +46,33 @@ class Entry:
     active: bool = False
 
 
+@define
+class Table:
+    """What the registry knows; it outlives a crash of it, and nobody else touches it.
+
+    `entries` are by connection id; `closed` says that nobody else is taken in.
+    """
+
+    entries: dict[str, Entry] = field(factory=dict)
+    closed: bool = False
+
+
 class Registry(Actor[RegistryMessage]):
     """Owns the table of connections.
 
     Args:
-        entries: The table, by connection id. It outlives a crash of the registry, and nobody else touches it.
+        table: Its own, kept for it over a crash.
         limit: How many connections there may be.
         now: The time of day, in UTC.
     """
 
     capacity = 4096
 
-    def __init__(self, *, entries: dict[str, Entry], limit: int, now: Callable[[], datetime]) -> None:
+    def __init__(self, *, table: Table, limit: int, now: Callable[[], datetime]) -> None:
         self._limit = limit
         self._now = now
-        self._draining = False
-        self._entries = entries
+        self._table = table
+        self._entries = table.entries
 
     async def handle(self, message: RegistryMessage) -> None:
         match message:
@@ -82,12 +93,12 @@ class Registry(Actor[RegistryMessage]):
             case Broadcast():
                 message.answer(await self._broadcast(message))
             case Quiesce():
-                self._draining = True
+                self._table.closed = True
             case CloseAll():
                 message.answer(await self._tell_all(Close(message.code, message.reason), None))
 
     def _register(self, request: Register) -> None:
-        if self._draining:
+        if self._table.closed:
             request.refuse(Draining())
         elif len(self._entries) >= self._limit:
             request.refuse(Full())

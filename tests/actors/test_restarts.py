@@ -9,7 +9,7 @@ import pytest
 import trio
 from trio.testing import MockClock
 
-from actors import Backoff, Crashed, Down, Restart, RestartBudget, RestartBudgetSpent, State, Stopped
+from actors import Backoff, Crashed, Down, Restart, RestartBudget, RestartBudgetSpent, State, Stopped, Streak
 
 from .puppets import Ask, Boom, Do, Part, Puppet, answer, busy, crash, settle, stage
 
@@ -429,3 +429,10 @@ async def test_a_life_that_is_cancelled_does_not_report_an_older_crash(autojump_
             scope.cancel()
 
     assert [down.reason for down in downs] == [Stopped("cancelled")]
+
+
+def test_a_long_life_ends_a_streak_of_crashes() -> None:
+    """Who ran well for a while is started again soon; each child counts for itself."""
+    streak = Streak(Backoff(first=1, longest=4, jitter=0))
+
+    assert [streak.next_delay(now, Random()) for now in (0, 2, 5, 10, 30, 100)] == [1, 2, 4, 4, 4, 1]
