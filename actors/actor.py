@@ -40,6 +40,7 @@ class Context(Protocol):
         name: str,
         restart: Restart,
         capacity: int | None,
+        bearing: int | None,
         grace: float,
     ) -> ActorRef[N]: ...
     def start_task(self, task: Callable[..., Awaitable[None]], *args: Any, name: str) -> None: ...
@@ -87,6 +88,11 @@ class Actor(ABC, Generic[M]):
         """The key of a message that a newer one of the same key may replace in the mailbox, else `None`."""
         return None
 
+    @staticmethod
+    def weight(message: Any) -> int:
+        """What *message* weighs against the mailbox's `bearing`: where one may be a million times another."""
+        return 0
+
     @property
     def ref(self) -> ActorRef[M]:
         """This actor, for others to send to."""
@@ -103,6 +109,7 @@ class Actor(ABC, Generic[M]):
         name: str,
         restart: Restart = Restart.PERMANENT,
         capacity: int | None = None,
+        bearing: int | None = None,
         grace: float = 1.0,
     ) -> ActorRef[N]:
         """Start a child.
@@ -112,9 +119,12 @@ class Actor(ABC, Generic[M]):
             name: Its last address part; unique among the living children.
             restart: Which endings lead to a restart.
             capacity: Of its mailbox, if not the class's own.
+            bearing: How much the messages in its mailbox may weigh together, in the unit of `weight`.
             grace: Seconds it gets to finish when it is stopped, before it is cancelled.
         """
-        return self.context.spawn(factory, name=name, restart=restart, capacity=capacity, grace=grace)
+        return self.context.spawn(
+            factory, name=name, restart=restart, capacity=capacity, bearing=bearing, grace=grace
+        )
 
     def start_task(self, task: Callable[..., Awaitable[None]], *args: Any, name: str) -> None:
         """Run *task* beside the mailbox loop, as a named child of this actor.
@@ -128,7 +138,10 @@ class Actor(ABC, Generic[M]):
         return self.context.after(seconds, message)
 
     def watch(self, ref: ActorRef[Any], tell: Callable[[Down], M]) -> None:
-        """Get `tell(down)` once, when the actor behind *ref* is gone for good; at once if it is already."""
+        """Get `tell(down)` once, when the actor behind *ref* is gone for good; at once if it is already.
+
+        Lasts as long as this life: watch again in `started` what must be watched after a crash.
+        """
         self.context.watch(ref, tell)
 
     def stop(self, reason: str = "finished") -> None:

@@ -54,8 +54,9 @@ class Promise(Generic[R]):
                 self.on_late()
             return False
         self._done.set()
-        if self.on_settled is not None:
-            self.on_settled()
+        on_settled, self.on_settled = self.on_settled, None
+        if on_settled is not None:
+            on_settled()
         return True
 
 

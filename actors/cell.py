@@ -8,6 +8,7 @@ nursery of their parent's life: when the life ends they are stopped, newest firs
 from __future__ import annotations
 
 import logging
+import math
 from collections.abc import Awaitable, Callable
 from random import Random
 from typing import Any, TypeVar
@@ -51,6 +52,7 @@ class Cell:
         address: str,
         restart: Restart,
         capacity: int | None,
+        bearing: int | None,
         grace: float,
         kind: type[Actor[Any]],
     ) -> None:
@@ -61,7 +63,14 @@ class Cell:
         self.address = address
         self.restart = restart
         self.grace = grace
-        self.mailbox = Mailbox(capacity or kind.capacity, kind.overflow, kind.conflation_key)
+        self.mailbox = Mailbox(
+            capacity or kind.capacity,
+            kind.overflow,
+            # Asked of every message, so not at all where the class has nothing to say.
+            None if kind.conflation_key is Actor.conflation_key else kind.conflation_key,
+            None if kind.weight is Actor.weight else kind.weight,
+            bearing or math.inf,
+        )
         self.dead_letters = world.dead_letters
         self.ref: ActorRef[Any] = ActorRef(self)
         self.state = State.STARTING
@@ -93,6 +102,7 @@ class Cell:
         name: str,
         restart: Restart = Restart.PERMANENT,
         capacity: int | None = None,
+        bearing: int | None = None,
         grace: float = 1.0,
     ) -> ActorRef[N]:
         nursery = self._nursery
@@ -109,6 +119,7 @@ class Cell:
             address=f"{self.address}/{name}",
             restart=restart,
             capacity=capacity,
+            bearing=bearing,
             grace=grace,
             kind=type(first),
         )
@@ -202,6 +213,7 @@ class Cell:
             nursery.cancel_scope.cancel()
         self._nursery = None
         self._life = trio.CancelScope()
+        self._unwatch()
         reason = self._outcome()
         await self._say_goodbye(actor, reason)
         return reason
@@ -218,13 +230,14 @@ class Cell:
             envelope = await mailbox.get()
             message = envelope.message
             if envelope.deadline <= trio.current_time():
-                self.dead_letters.add(self.address, message, "expired")
+                self.dead_letters.add(self.address, type(message), "expired")
                 continue
             self._unanswered.expect(message)
             self.current, self.state, self.since = type(message).__name__, State.HANDLING, trio.current_time()
             await actor.handle(message)
             self.handled += 1
             self.current = None
+            del envelope, message  # they may be large, and the next may be long in coming
 
     async def _stop_children(self) -> None:
         while self.children:
@@ -288,13 +301,13 @@ class Cell:
         try:
             self.mailbox.put_urgent(Envelope(message))
         except MailboxClosed:
-            self.dead_letters.add(self.address, message, "recipient gone")
+            self.dead_letters.add(self.address, type(message), "recipient gone")
 
     # -- the end
 
     def _close_mailbox(self) -> None:
         for envelope in self.mailbox.close():
-            self.dead_letters.add(self.address, envelope.message, "recipient gone")
+            self.dead_letters.add(self.address, type(envelope.message), "recipient gone")
             promise = promise_of(envelope.message)
             if promise is not None and not promise.settled:
                 promise.fail(ActorDied(self.address, envelope.message))
@@ -307,13 +320,18 @@ class Cell:
         if self.parent is not None:
             self.parent.children.pop(self.name, None)
         self.world.cells.pop(self.address, None)
-        for watched in self._watched:
-            watched._watchers.pop(self, None)
+        self._unwatch()
         for watcher, tells in self._watchers.items():
             watcher._watched.discard(self)
             for tell in tells:
                 watcher._learn(tell, Down(self.address, reason))
         self._gone.set()
+
+    def _unwatch(self) -> None:
+        """A watch lasts as long as the life that set it."""
+        for watched in self._watched:
+            watched._watchers.pop(self, None)
+        self._watched.clear()
 
     def _learn(self, tell: Callable[[Down], Any], down: Down) -> None:
         try:

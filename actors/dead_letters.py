@@ -23,6 +23,7 @@ class DeadLetters:
     total: int = 0
     recent: deque[DeadLetter] = field(factory=lambda: deque(maxlen=100))
 
-    def add(self, address: str, message: object, why: str) -> None:
+    def add(self, address: str, kind: type, why: str) -> None:
+        """Count a message of the class *kind*; not the message itself, so that nothing holds on to it."""
         self.total += 1
-        self.recent.append(DeadLetter(address, type(message).__name__, why))
+        self.recent.append(DeadLetter(address, kind.__name__, why))

@@ -37,6 +37,7 @@ class Envelope:
     message: Any
     deadline: float = math.inf
     conflation_key: Hashable | None = None
+    weight: int = 0
 
 
 class Mailbox:
@@ -47,6 +48,8 @@ class Mailbox:
         overflow: What to do with one too many.
         conflate: Gives the key of messages of which only the newest matters, `None` for all others. While
             one with the same key is waiting, a newer one takes its place in the queue.
+        weigh: Gives a message's weight, in whatever unit; by default nothing weighs anything.
+        bearing: How much the waiting messages may weigh together. A single one may always wait.
     """
 
     def __init__(
@@ -54,8 +57,13 @@ class Mailbox:
         capacity: int,
         overflow: Overflow = Overflow.REJECT,
         conflate: Callable[[Any], Hashable | None] | None = None,
+        weigh: Callable[[Any], int] | None = None,
+        bearing: float = math.inf,
     ) -> None:
         self.capacity = capacity
+        self.bearing = bearing
+        self.weight = 0
+        self._weigh = weigh
         self.overflow = overflow
         self.peak = 0
         self.dropped = 0
@@ -82,16 +90,18 @@ class Mailbox:
         """
         if self._closed:
             raise MailboxClosed
-        self._give_key(envelope)
+        self._label(envelope)
         if envelope.conflation_key is not None and self._replaces_a_waiting_one(envelope):
             return True
-        if len(self._queue) >= self.capacity:
+        if self._is_full_for(envelope):
             if self.overflow is Overflow.REJECT:
                 return False
-            self.dropped += 1
             if self.overflow is Overflow.DROP_NEWEST:
+                self.dropped += 1
                 return True
-            self._remove_oldest()
+            while self._is_full_for(envelope):
+                self._remove_oldest()
+                self.dropped += 1
         self._append(envelope)
         return True
 
@@ -114,7 +124,7 @@ class Mailbox:
         await trio.lowlevel.checkpoint_if_cancelled()
         if self._closed:
             raise MailboxClosed
-        self._give_key(envelope)
+        self._label(envelope)
         if self._takes(envelope):
             await trio.lowlevel.cancel_shielded_checkpoint()
             return
@@ -156,6 +166,7 @@ class Mailbox:
         self._closed = True
         left = list(self._queue)
         self._queue.clear()
+        self.weight = 0
         self._replaceable.clear()
         self._rung.close()
         self._bell.close()
@@ -163,14 +174,21 @@ class Mailbox:
             trio.lowlevel.reschedule(task)
         return left
 
-    def _give_key(self, envelope: Envelope) -> None:
+    def _label(self, envelope: Envelope) -> None:
         if self._conflate is not None:
             envelope.conflation_key = self._conflate(envelope.message)
+        if self._weigh is not None:
+            envelope.weight = self._weigh(envelope.message)
+
+    def _is_full_for(self, envelope: Envelope) -> bool:
+        if not self._queue:
+            return False
+        return len(self._queue) >= self.capacity or self.weight + envelope.weight > self.bearing
 
     def _takes(self, envelope: Envelope) -> bool:
         if self._replaces_a_waiting_one(envelope):
             return True
-        if len(self._queue) >= self.capacity:
+        if self._is_full_for(envelope):
             return False
         self._append(envelope)
         return True
@@ -179,7 +197,8 @@ class Mailbox:
         key = envelope.conflation_key
         if key is None or (older := self._replaceable.get(key)) is None:
             return False
-        older.message, older.deadline = envelope.message, envelope.deadline
+        self.weight += envelope.weight - older.weight
+        older.message, older.deadline, older.weight = envelope.message, envelope.deadline, envelope.weight
         self.conflated += 1
         return True
 
@@ -187,6 +206,7 @@ class Mailbox:
         if envelope.conflation_key is not None:
             self._replaceable[envelope.conflation_key] = envelope
         self._queue.append(envelope)
+        self.weight += envelope.weight
         length = len(self._queue)
         if length > self.peak:
             self.peak = length
@@ -198,6 +218,7 @@ class Mailbox:
 
     def _remove_oldest(self) -> Envelope:
         envelope = self._queue.popleft()
+        self.weight -= envelope.weight
         if envelope.conflation_key is not None:
             del self._replaceable[envelope.conflation_key]
         return envelope

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any, Generic, Protocol, TypeVar
 
 import trio
@@ -84,15 +85,17 @@ class ActorRef(Generic[M]):
             RecipientStopped: The actor was gone already.
         """
         promise = pose(question)
-        address, dead_letters = self.address, self._recipient.dead_letters
-        promise.on_late = lambda: dead_letters.add(address, question, "answered too late")
+        # Must not refer to the question: in a cycle, what may be large would wait for the garbage collector.
+        promise.on_late = partial(
+            self._recipient.dead_letters.add, self.address, type(question), "answered too late"
+        )
         try:
             with trio.move_on_after(timeout) as scope:
                 await self._put(Envelope(question, scope.deadline))
                 return await promise.wait()
         finally:
             promise.abandon()
-        raise AskTimeout(address, question, timeout)
+        raise AskTimeout(self.address, question, timeout)
 
     def stop(self, reason: str = "stopped") -> None:
         """Let the actor finish the message it is handling, then end it for good. Does not wait."""
@@ -109,5 +112,5 @@ class ActorRef(Generic[M]):
             raise self._gone(envelope.message) from None
 
     def _gone(self, message: Any) -> RecipientStopped:
-        self._recipient.dead_letters.add(self.address, message, "recipient gone")
+        self._recipient.dead_letters.add(self.address, type(message), "recipient gone")
         return RecipientStopped(self.address, message)

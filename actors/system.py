@@ -69,6 +69,7 @@ class ActorSystem:
             address=name,
             restart=Restart.TEMPORARY,
             capacity=None,
+            bearing=None,
             grace=1.0,
             kind=type(first),
         )

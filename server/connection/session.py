@@ -72,6 +72,7 @@ class Session:
                 return  # the connection has ended, and closes the socket
             if not goes_on:
                 break
+            del event  # it may be large, and the next may be long in coming
         await wait_closed(receive)
 
     async def _take(self, event: AsgiEvent) -> bool:

@@ -88,18 +88,20 @@ async def test_a_restart_of_the_watched_is_not_its_end(autojump_clock: MockClock
         assert downs(watcher) == []
 
 
-async def test_a_watch_outlives_a_crash_of_the_watcher(autojump_clock: MockClock) -> None:
-    """State that outlives a crash would otherwise keep what is gone for ever."""
+async def test_a_watch_ends_with_the_life_that_set_it(autojump_clock: MockClock) -> None:
+    """A life that watches again would hear twice; and what went in between is heard of when it does."""
     watcher = Part()
     async with stage() as here:
         watching = here.spawn(watcher, "watcher")
         ref = here.spawn(Part())
         await settle()
         watcher.now.watch(ref, lambda down: down)
+        watcher.on_start = lambda me: me.watch(ref, lambda down: down)
         await watching.tell(Do(crash))
         await settle()
         ref.stop()
         await watching.ask(answer(1), timeout=60)
+        await settle()
 
     assert len(downs(watcher)) == 1
     assert len(watcher.lives) == 2
