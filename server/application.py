@@ -5,6 +5,7 @@ The root supervisor runs in the lifespan task itself, so the actors live exactly
 
 from __future__ import annotations
 
+import gc
 import logging
 from collections.abc import Callable
 from functools import partial
@@ -55,11 +56,14 @@ class Application:
             return
         with directory:
             listener: Listener | None = scope.get("extensions", {}).get("triologue.listener")
+            drained = trio.Event()
             if listener is not None:
                 listener.limits = listener_limits(config)
+                listener.drained = drained
             life = Life(
                 draining=listener.draining if listener is not None else trio.Event(),
                 on_drain=directory.mark_draining,
+                drained=drained.set,
                 opened=partial(self._open, send),
                 ended=receive,  # lifespan.shutdown
             )
@@ -68,4 +72,15 @@ class Application:
 
     async def _open(self, send: Any, doors: Doors) -> None:
         self._doors = doors
+        _spare_the_collector()
         await send({"type": "lifespan.startup.complete"})
+
+
+def _spare_the_collector() -> None:
+    """Keep garbage collections rare and short: a full one over thousands of sockets holds the loop for a second.
+
+    What exists at the start stays to the end, so it need not be looked at again.
+    """
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(50_000, 20, 50)

@@ -25,7 +25,7 @@ from server.config import (
     WebhookPipeline,
 )
 from server.connection import Acceptor, Connections, Greeting
-from server.conversation import Directory
+from server.conversation import Allowance, Directory
 from server.drain import Drainer
 from server.listener import ListenerLimits
 from server.messages import AwaitPipelines, PipelineInfo
@@ -71,6 +71,7 @@ class Life:
 
     draining: trio.Event
     on_drain: Callable[[], None]
+    drained: Callable[[], None]
     opened: Callable[[Doors], Awaitable[None]]
     ended: Callable[[], Awaitable[None]]
 
@@ -114,21 +115,30 @@ class Root(Actor[Never]):
                 limit=history.conversations,
                 idle=history.idle,
                 queue=config.limits.queue,
+                questions=Allowance(config.limits.queue_bytes),
                 history=Limits(messages=history.messages, size=history.bytes),
                 now=now,
                 new_epoch=lambda: new_id()[:8],
+                draining=trio.Event(),
             ),
             name="conversations",
         )
         greeting = Greeting(config.timeouts.ping_interval, config.limits.message_size)
         connections = self.spawn(
-            partial(Connections, mailbox=config.limits.mailbox, greeting=greeting), name="connections"
+            partial(
+                Connections,
+                mailbox=config.limits.mailbox,
+                mailbox_bytes=config.limits.mailbox_bytes,
+                greeting=greeting,
+            ),
+            name="connections",
         )
         self.spawn(
             partial(
                 Drainer,
                 begun=self._life.draining,
                 on_begin=self._life.on_drain,
+                on_end=self._life.drained,
                 seconds=config.timeouts.drain,
                 registry=registry,
                 directory=directory,
@@ -182,6 +192,7 @@ def pipeline_specs(config: Config) -> list[PipelineSpec]:
                 make_model=make_model,
                 idle_timeout=pipeline.idle_timeout,
                 total_timeout=pipeline.total_timeout,
+                chunk_interval=config.timeouts.chunk_interval,
             )
         )
     return specs

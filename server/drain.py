@@ -27,7 +27,7 @@ class Drainer(Actor[Never]):
 
     Args:
         begun: Set when the server is to end.
-        on_begin: Called first, when it does.
+        on_begin, on_end: Called before and after.
         seconds: What running replies get.
     """
 
@@ -36,12 +36,14 @@ class Drainer(Actor[Never]):
         *,
         begun: trio.Event,
         on_begin: Callable[[], None],
+        on_end: Callable[[], None],
         seconds: float,
         registry: ActorRef[RegistryMessage],
         directory: ActorRef[DirectoryMessage],
     ) -> None:
         self._begun = begun
         self._on_begin = on_begin
+        self._on_end = on_end
         self._seconds = seconds
         self._registry = registry
         self._directory = directory
@@ -62,3 +64,4 @@ class Drainer(Actor[Never]):
             log.warning("some replies may be cut off: %s", error)
         closed = await self._registry.ask(CloseAll(RESTART, "the server is restarting"), timeout=MARGIN)
         log.info("drained; %d sockets are being closed", closed)
+        self._on_end()

@@ -127,7 +127,13 @@ async def running(model: Callable[[], Model], config: Config | None = None) -> A
     over = trio.Event()
     async with trio.open_nursery() as nursery:
         server = Server(system, nursery, trio.Event())
-        life = Life(draining=server.draining, on_drain=lambda: None, opened=server.open, ended=over.wait)
+        life = Life(
+            draining=server.draining,
+            on_drain=lambda: None,
+            drained=lambda: None,
+            opened=server.open,
+            ended=over.wait,
+        )
         nursery.start_soon(
             lambda: system.run(lambda: Root(config, [spec], life, world), name="triologue"), name="system"
         )

@@ -18,6 +18,7 @@ from .components import (
     Source,
     Unknown,
     Voice,
+    weight_of,
 )
 from .model import ConversationKey, FinishReason, Message, Role, Sender, SessionType, Turn
 from .text import text_of
@@ -48,4 +49,5 @@ __all__ = [
     "Unknown",
     "Voice",
     "text_of",
+    "weight_of",
 ]

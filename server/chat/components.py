@@ -148,19 +148,19 @@ def _blanked(component: Component) -> Component:
 
 
 def weight_of(chain: tuple[Component, ...]) -> int:
-    """Roughly how many bytes *chain* takes to keep: its text, and a little for each part."""
+    """Roughly how many bytes of memory *chain* takes: its text, and a little for each part."""
     return sum(_weight(component) for component in chain)
 
 
 def _weight(value: object) -> int:
     if isinstance(value, Plain):
-        return 64 + len(value.text)
+        return 64 + value.text.__sizeof__()
     if isinstance(value, str):
-        return len(value)
+        return value.__sizeof__()
     if isinstance(value, tuple | list):
         return sum(_weight(item) for item in value)
     if isinstance(value, dict):
-        return sum(64 + len(str(key)) + _weight(item) for key, item in value.items())
+        return sum(64 + str(key).__sizeof__() + _weight(item) for key, item in value.items())
     kind: type[Any] = type(value)
     if attrs.has(kind):
         return 64 + sum(_weight(getattr(value, field.name)) for field in attrs.fields(kind))

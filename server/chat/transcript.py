@@ -16,6 +16,8 @@ from attrs import define, evolve, field, frozen
 from .components import Component, Plain, weight_of, without_inline_data
 from .model import FinishReason, Message, Sender
 
+SHORTENED = " […]"
+"""Ends the text of a message that was too large to keep whole."""
 ASSISTANT = Sender(id="assistant", name="Assistant")
 
 _by_id = attrgetter("id")
@@ -25,7 +27,7 @@ _by_id = attrgetter("id")
 class Limits:
     """What a transcript keeps: the newest `messages`, as long as they weigh less than `size` bytes or so.
 
-    The newest message stays whatever its size.
+    A message that alone weighs more is kept shortened to the beginning of its text.
     """
 
     messages: int = 100
@@ -159,6 +161,8 @@ class Transcript:
 
     def _keep(self, message: Message) -> None:
         chain = without_inline_data(message.chain)
+        if weight_of(chain) > self.limits.size:
+            chain = (Plain(_beginning(message.content, self.limits.size // 2)),)
         kept = message if chain is message.chain else evolve(message, chain=chain)
         # A reply's id is older than those of the questions that came while it was being written.
         insort(self._kept, kept, key=_by_id)
@@ -167,3 +171,8 @@ class Transcript:
             len(self._kept) > self.limits.messages or self._size > self.limits.size
         ):
             self._size -= weight_of(self._kept.pop(0).chain)
+
+
+def _beginning(text: str, size: int) -> str:
+    """As much of *text* as takes *size* bytes of memory; a character takes four at most."""
+    return text[: size if text.isascii() else size // 4] + SHORTENED

@@ -39,7 +39,9 @@ class Limits:
     message_size: Annotated[int, Whole(1024, 2**30, "bytes")] = 8_388_608
     connections: Annotated[int, Whole(1, 1_000_000, "connections")] = 10_000
     mailbox: Annotated[int, Whole(16, 65_536, "messages")] = 256
+    mailbox_bytes: Annotated[int, Whole(1024, 2**30, "bytes")] = 16_777_216
     queue: Annotated[int, Whole(1, 1024, "messages")] = 16
+    queue_bytes: Annotated[int, Whole(1024, 2**34, "bytes")] = 67_108_864
 
 
 @frozen(kw_only=True)
@@ -50,6 +52,7 @@ class Timeouts:
     send: Annotated[float, Seconds(3600)] = 10.0
     ping_interval: Annotated[float, Seconds(3600)] = 20.0
     pong: Annotated[float, Seconds(3600)] = 20.0
+    chunk_interval: Annotated[float, Seconds(60, zero=True)] = 0.02
 
 
 @frozen(kw_only=True)
@@ -57,7 +60,7 @@ class History:
     """What is remembered: `messages` and `bytes` of text a conversation, let go after `idle` seconds."""
 
     messages: Annotated[int, Whole(1, 100_000, "messages")] = 100
-    bytes: Annotated[int, Whole(1024, 2**30, "bytes")] = 1_048_576
+    bytes: Annotated[int, Whole(1024, 2**30, "bytes")] = 262_144
     conversations: Annotated[int, Whole(1, 1_000_000, "conversations")] = 1000
     idle: Annotated[float, Seconds(_YEAR)] = _DAY
 

@@ -98,10 +98,9 @@ class Acceptor:
         origin = _header(scope, b"origin")
         if origin is not None and not self._admits(scope, origin):
             raise BadOpening("Origin not allowed", "forbidden", CloseCode.FORBIDDEN)
-        opening = parse_query(scope["query_string"].decode("latin-1"))
         if pipeline not in self._pipelines:
             raise BadOpening("Pipeline not found", "not_found", CloseCode.NOT_FOUND)
-        return opening
+        return parse_query(scope["query_string"].decode("latin-1"))
 
     def _admits(self, scope: Scope, origin: str) -> bool:
         listener = scope.get("extensions", {}).get("triologue.listener")

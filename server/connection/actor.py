@@ -37,13 +37,15 @@ class Connections(Actor[ConnectionsMessage]):
 
     Args:
         mailbox: How many frames may wait for a slow reader.
+        mailbox_bytes: How many bytes they may take together.
         greeting: What newcomers are told of the server.
     """
 
     capacity = 4096
 
-    def __init__(self, *, mailbox: int, greeting: Greeting) -> None:
+    def __init__(self, *, mailbox: int, mailbox_bytes: int, greeting: Greeting) -> None:
         self._mailbox = mailbox
+        self._mailbox_bytes = mailbox_bytes
         self._greeting = greeting
 
     async def handle(self, message: ConnectionsMessage) -> None:
@@ -56,6 +58,7 @@ class Connections(Actor[ConnectionsMessage]):
                     # A socket can't be restarted: its client comes back with a new one.
                     restart=Restart.TEMPORARY,
                     capacity=self._mailbox,
+                    bearing=self._mailbox_bytes,
                 )
                 message.answer(connection)
 
@@ -74,6 +77,11 @@ class Connection(Actor[ConnectionMessage]):
         if type(message) is Deliver and type(message.event) is ReplyGrew:
             return message.event.message.id
         return None
+
+    @staticmethod
+    def weight(message: Any) -> int:
+        """Bytes, roughly: a picture is another matter than a word."""
+        return message.event.weight if type(message) is Deliver else 0
 
     async def handle(self, message: ConnectionMessage) -> None:
         match message:

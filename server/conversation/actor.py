@@ -14,8 +14,8 @@ from functools import partial
 import trio
 from attrs import define, field, frozen
 
-from actors import Actor, ActorError, ActorRef, MailboxFull, Timer
-from server.chat import ConversationKey, Message, Transcript, Turn
+from actors import Actor, ActorError, ActorRef, ExitReason, MailboxFull, Stopped, Timer
+from server.chat import ConversationKey, Message, Transcript, Turn, weight_of
 from server.messages import Activate as ActivateConnection
 from server.messages import (
     Busy,
@@ -28,7 +28,6 @@ from server.messages import (
     Event,
     FinishReplies,
     GetMessages,
-    InUse,
     Join,
     LeaveIfUnused,
     MemberGone,
@@ -46,9 +45,12 @@ from server.messages import (
     Reset,
     Say,
     TimeIsUp,
+    Usage,
     Welcomed,
     WriteReply,
 )
+
+from .allowance import Allowance
 
 log = logging.getLogger(__name__)
 
@@ -68,15 +70,22 @@ class Question:
 
     message: Message
     stream: bool
+    weight: int
 
 
 @define
 class ConversationState:
-    """What of a conversation survives a crash of its actor."""
+    """What of a conversation survives a crash of its actor.
+
+    `answering` is the question whose reply is being written, by `writer`.
+    """
 
     transcript: Transcript
     waiting: deque[Question] = field(factory=deque)
+    answering: Question | None = None
+    writer: ActorRef[object] | None = None
     lived: bool = False
+    draining: bool = False
 
 
 @define
@@ -98,6 +107,7 @@ class Conversation(Actor[ConversationMessage]):
         pipelines: Who writes the replies, by uuid.
         registry, directory: Told and asked as `server.messages` says.
         queue: How many messages may wait behind a running reply.
+        questions: What the messages without a final reply, in all conversations, may weigh together.
         now: The time of day, in UTC.
     """
 
@@ -110,6 +120,7 @@ class Conversation(Actor[ConversationMessage]):
         registry: ActorRef[RegistryMessage],
         directory: ActorRef[DirectoryMessage],
         queue: int,
+        questions: Allowance,
         now: Callable[[], datetime],
     ) -> None:
         self._key = key
@@ -120,15 +131,17 @@ class Conversation(Actor[ConversationMessage]):
         self._registry = registry
         self._directory = directory
         self._limit = queue
+        self._questions = questions
         self._now = now
         self._members: dict[str, ActorRef[ConnectionMessage]] = {}
         self._reply: RunningReply | None = None
-        self._draining = False
         self._drained: list[FinishReplies] = []
-        self._in_use: bool | None = None
+        self._usage: Usage | None = None
 
     async def started(self) -> None:
         """After a crash: find the members again, end the reply that the crash cut off, go on."""
+        if self._state.writer is not None:
+            self._state.writer.stop("its conversation crashed")
         if self._state.lived:
             for info in await self._registry.ask(MembersOf(self._key), timeout=PIPELINE_PATIENCE):
                 self._add_member(info)
@@ -136,7 +149,13 @@ class Conversation(Actor[ConversationMessage]):
         if self._transcript.open_reply is not None:
             await self._end_reply("error", otherwise=FAILED)
         await self._next_reply()
-        await self._report_use()
+        await self._report_usage()
+
+    async def stopped(self, reason: ExitReason) -> None:
+        """For good: give back what the questions took that nobody will answer."""
+        if isinstance(reason, Stopped):
+            self._forget_waiting()
+            self._settle_question()
 
     async def handle(self, message: ConversationMessage) -> None:
         match message:
@@ -162,14 +181,14 @@ class Conversation(Actor[ConversationMessage]):
             case Reset():
                 await self._reset(message)
             case LeaveIfUnused():
-                unused = not self._members and self._reply is None
+                unused = not self._members and self._reply is None and not self._waiting
                 message.answer(unused)
                 if unused:
                     self.stop("unused")
             case FinishReplies():
                 await self._finish_replies(message)
         await self._next_reply()
-        await self._report_use()
+        await self._report_usage()
 
     # -- members
 
@@ -207,22 +226,24 @@ class Conversation(Actor[ConversationMessage]):
     # -- messages
 
     async def _say(self, request: Say) -> None:
-        if self._draining:
+        if self._state.draining:
             request.refuse(Draining())
             return
-        if self._reply is not None and len(self._waiting) >= self._limit:
+        weight = weight_of(request.chain)
+        has_room = self._reply is None or len(self._waiting) < self._limit
+        if not has_room or not self._questions.take(weight):
             request.refuse(Busy())
             return
         message = self._transcript.add(
             request.chain, sender=request.sender, connection_id=request.connection_id, now=self._now()
         )
-        self._waiting.append(Question(message, request.stream))
+        self._waiting.append(Question(message, request.stream, weight))
         assert message.seq is not None
         request.answer(Receipt(message.id, message.seq))
         await self._fan_out(MessagePosted(self._key.session_type, message))
 
     async def _reset(self, request: Reset) -> None:
-        self._waiting.clear()
+        self._forget_waiting()
         if self._reply is not None:
             await self._stop_reply("stopped")
         self._transcript.reset()
@@ -233,11 +254,11 @@ class Conversation(Actor[ConversationMessage]):
     async def _next_reply(self) -> None:
         """Have the next waiting message answered, unless a reply is running."""
         while self._waiting and self._reply is None:
-            question = self._waiting.popleft()
+            question = self._state.answering = self._waiting.popleft()
             reply = self._transcript.begin_reply(
                 connection_id=question.message.connection_id, now=self._now()
             )
-            if self._draining:
+            if self._state.draining:
                 await self._end_reply("interrupted", otherwise=INTERRUPTED)
                 continue
             turn = Turn(
@@ -256,6 +277,7 @@ class Conversation(Actor[ConversationMessage]):
                 log.error("no reply in %s: %s", self._key, error)
                 await self._end_reply("error", otherwise=FAILED)
                 continue
+            self._state.writer = writer
             overdue = self.after(pipeline.total_timeout + PIPELINE_PATIENCE, TimeIsUp(reply.id, "error"))
             self._reply = RunningReply(reply.id, question.stream, writer, overdue)
             self.watch(writer, partial(ReplyGone, reply.id))
@@ -283,13 +305,24 @@ class Conversation(Actor[ConversationMessage]):
         if self._reply is not None:
             self._reply.overdue.cancel()
             self._reply = None
+        self._settle_question()
         await self._fan_out(ReplyEnded(self._key.session_type, message))
         self._answer_drained()
+
+    def _settle_question(self) -> None:
+        self._state.writer = None
+        if self._state.answering is not None:
+            self._questions.give(self._state.answering.weight)
+            self._state.answering = None
+
+    def _forget_waiting(self) -> None:
+        while self._waiting:
+            self._questions.give(self._waiting.popleft().weight)
 
     # -- leaving
 
     async def _finish_replies(self, request: FinishReplies) -> None:
-        self._draining = True
+        self._state.draining = True
         self._drained.append(request)
         if self._reply is not None:
             self.after(request.seconds, TimeIsUp(self._reply.id, "interrupted"))
@@ -300,8 +333,8 @@ class Conversation(Actor[ConversationMessage]):
             while self._drained:
                 self._drained.pop().answer(None)
 
-    async def _report_use(self) -> None:
-        in_use = bool(self._members) or self._reply is not None
-        if in_use is not self._in_use:
-            self._in_use = in_use
-            await self._directory.tell(InUse(self._key, in_use))
+    async def _report_usage(self) -> None:
+        usage = Usage(self._key, bool(self._members), self._reply is not None)
+        if usage != self._usage:
+            self._usage = usage
+            await self._directory.tell(usage)

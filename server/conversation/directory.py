@@ -1,7 +1,8 @@
 """Where a conversation's actor is found by its key: begun when somebody comes, let go of when nobody does.
 
-Bounded: at the limit the conversation that has been unused longest makes room, and if all are in use nobody
-new gets in. So a session id that a stranger invents costs one place among the unused, and no more.
+Bounded: those with members by the number of sockets, those without by a limit of their own, at which the one
+unused longest makes room. So a session id that a stranger invents costs one place among the memberless, and
+sockets that do nothing keep nobody out.
 """
 
 from __future__ import annotations
@@ -25,15 +26,16 @@ from server.messages import (
     Find,
     FinishReplies,
     Full,
-    InUse,
     LeaveIfUnused,
     Open,
     PipelineInfo,
     RegistryMessage,
     Sweep,
+    Usage,
 )
 
 from .actor import Conversation, ConversationState
+from .allowance import Allowance
 
 log = logging.getLogger(__name__)
 
@@ -50,12 +52,14 @@ class Directory(Actor[DirectoryMessage]):
     Args:
         registry: For the conversations.
         pipelines: Those there are, by uuid.
-        limit: How many conversations may be held.
+        limit: How many conversations without members may be held.
         idle: Seconds after which an unused one is let go of.
         queue: How many messages may wait in a conversation.
+        questions: What the messages without a final reply may weigh together.
         history: What each transcript keeps.
         now: The time of day, in UTC.
         new_epoch: Makes the name of a new history.
+        draining: Its own, kept for it over a crash: set once no conversation is begun any more.
     """
 
     capacity = 4096
@@ -68,21 +72,25 @@ class Directory(Actor[DirectoryMessage]):
         limit: int,
         idle: float,
         queue: int,
+        questions: Allowance,
         history: Limits,
         now: Callable[[], datetime],
         new_epoch: Callable[[], str],
+        draining: trio.Event,
     ) -> None:
         self._registry = registry
         self._pipelines = pipelines
         self._limit = limit
         self._idle = idle
         self._queue = queue
+        self._questions = questions
         self._history = history
         self._now = now
         self._new_epoch = new_epoch
         self._refs: dict[ConversationKey, ActorRef[ConversationMessage]] = {}
         self._unused: OrderedDict[ConversationKey, float] = OrderedDict()
-        self._draining = False
+        self._joined: set[ConversationKey] = set()
+        self._draining = draining
         self._born = 0
 
     def budget(self) -> RestartBudget:
@@ -99,11 +107,8 @@ class Directory(Actor[DirectoryMessage]):
             case Find():
                 self._touch(message.key)
                 message.answer(self._refs.get(message.key))
-            case InUse() if message.key in self._refs:
-                if message.in_use:
-                    self._unused.pop(message.key, None)
-                else:
-                    self._unused[message.key] = self.now()
+            case Usage() if message.key in self._refs:
+                self._note(message)
             case ConversationGone():
                 if (ref := self._refs.get(message.key)) is not None and not ref.alive:
                     self._forget(message.key)
@@ -111,7 +116,7 @@ class Directory(Actor[DirectoryMessage]):
                 await self._sweep()
                 self.after(SWEEP_EVERY, Sweep())
             case Drain():
-                self._draining = True
+                self._draining.set()
                 self.start_task(self._drain, message, name="drain")
 
     async def _open(self, request: Open) -> None:
@@ -120,7 +125,7 @@ class Directory(Actor[DirectoryMessage]):
         if ref is not None and ref.alive:
             self._touch(key)
             request.answer(ref)
-        elif self._draining:
+        elif self._draining.is_set():
             request.refuse(Draining())
         elif await self._has_room():
             request.answer(self._begin(key))
@@ -139,6 +144,7 @@ class Directory(Actor[DirectoryMessage]):
                 registry=self._registry,
                 directory=self.ref,
                 queue=self._queue,
+                questions=self._questions,
                 now=self._now,
             ),
             # A successor may come before its predecessor of the same key is quite gone.
@@ -149,9 +155,9 @@ class Directory(Actor[DirectoryMessage]):
         return ref
 
     async def _has_room(self) -> bool:
-        while len(self._refs) >= self._limit and self._unused:
+        while len(self._refs) - len(self._joined) >= self._limit and self._unused:
             await self._let_go(next(iter(self._unused)))
-        return len(self._refs) < self._limit
+        return len(self._refs) - len(self._joined) < self._limit
 
     async def _sweep(self) -> None:
         while self._unused:
@@ -174,6 +180,16 @@ class Directory(Actor[DirectoryMessage]):
         if left:
             self._forget(key)
 
+    def _note(self, usage: Usage) -> None:
+        if usage.has_members:
+            self._joined.add(usage.key)
+        else:
+            self._joined.discard(usage.key)
+        if usage.has_members or usage.is_replying:
+            self._unused.pop(usage.key, None)
+        else:
+            self._unused[usage.key] = self.now()
+
     def _touch(self, key: ConversationKey) -> None:
         if key in self._unused:
             self._unused[key] = self.now()
@@ -182,6 +198,7 @@ class Directory(Actor[DirectoryMessage]):
     def _forget(self, key: ConversationKey) -> None:
         self._refs.pop(key, None)
         self._unused.pop(key, None)
+        self._joined.discard(key)
 
     async def _drain(self, request: Drain) -> None:
         async with trio.open_nursery() as nursery:

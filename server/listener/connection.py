@@ -34,6 +34,9 @@ BODY_TIMEOUT = 30.0
 LINGER = 2.0
 _GOODBYE_TIMEOUT = 1.0
 
+# Bytes of one read, once frames are read: little enough that many talkative peers take turns.
+_FRAMES_RECV = 2**14
+
 _BUSY = b"HTTP/1.1 503 Service Unavailable\r\ncontent-length: 0\r\nconnection: close\r\n\r\n"
 _GONE = (trio.BrokenResourceError, trio.ClosedResourceError, trio.BusyResourceError)
 
@@ -61,7 +64,7 @@ class Connection(TCPServer):
     ) -> None:
         super().__init__(app, config, context, state, stream)  # type: ignore[arg-type]
         self.stream: Stream = stream  # type: ignore[assignment]
-        self._listener = listener
+        self.listener = listener
         self._socket = socket_of(stream)
         self._peer = "unknown"
         # The reading task's life; its deadline is moved with what the peer owes us.
@@ -76,7 +79,7 @@ class Connection(TCPServer):
 
     @property
     def limits(self) -> ListenerLimits:
-        return self._listener.limits
+        return self.listener.limits
 
     def last_life(self) -> float:
         """When the peer last could be heard and was: now, while we are too busy to listen."""
@@ -84,10 +87,10 @@ class Connection(TCPServer):
 
     async def run(self) -> None:
         """Serve the connection to its end. No exception leaves here but cancellation and a wish to exit."""
-        if self._listener.full:
+        if self.listener.full:
             await self._refuse()
             return
-        self._listener.enter(self)
+        self.listener.enter(self)
         try:
             await self._serve()
         # The barrier: what one peer brings about is no other peer's business (upstream #225).
@@ -95,7 +98,7 @@ class Connection(TCPServer):
             self._report(group)
         finally:
             self.abort()
-            self._listener.leave(self)
+            self.listener.leave(self)
 
     async def _serve(self) -> None:
         if isinstance(self.stream, trio.SSLStream):
@@ -127,6 +130,8 @@ class Connection(TCPServer):
             # Caught here already, so that the application hears of the end instead of being cancelled.
             except* Exception as group:
                 self._report(group)
+            finally:
+                self.protocol.release()
             await self.protocol.handle(Closed())
             await self._shut()
 
@@ -134,11 +139,17 @@ class Connection(TCPServer):
         self._reading.deadline = trio.current_time() + HEAD_TIMEOUT
         while True:
             self._last_life, self._in_receive = trio.current_time(), True
-            try:
-                data = await self.stream.receive_some(MAX_RECV)
-            except _GONE:
-                return
+            with trio.move_on_at(self.protocol.message_due) as waiting:
+                try:
+                    data = await self.stream.receive_some(
+                        _FRAMES_RECV if self.protocol.upgraded else MAX_RECV
+                    )
+                except _GONE:
+                    return
             self._in_receive = False
+            if waiting.cancelled_caught:
+                await self.protocol.end_late_message()
+                continue
             if not data:
                 return
             if self._lingering:

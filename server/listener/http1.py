@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+from math import inf
 from typing import TYPE_CHECKING, Any
 
 import h11
@@ -58,6 +59,26 @@ class Http1(H11Protocol):
     def wants_body(self) -> bool:
         """Whether the peer owes us the rest of a request's body."""
         return self._websocket is None and self.connection.their_state is h11.SEND_BODY
+
+    @property
+    def upgraded(self) -> bool:
+        """Whether what comes are frames, and no requests."""
+        return self._websocket is not None
+
+    @property
+    def message_due(self) -> float:
+        """When the peer has to have finished the message it is sending; infinity if it sends none."""
+        return inf if self._websocket is None else self._websocket.due
+
+    async def end_late_message(self) -> None:
+        """Close, because a message is not finished though it is due."""
+        assert self._websocket is not None
+        await self._websocket.end_late()
+
+    def release(self) -> None:
+        """Give back what is held of a message that will not be finished, however the connection ended."""
+        if self._websocket is not None:
+            self._websocket.forget_parts()
 
     @property
     def expects_more(self) -> bool:

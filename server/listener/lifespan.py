@@ -21,6 +21,8 @@ _log = logging.getLogger(__name__)
 
 # Seconds; what is not saved by then is saved by nobody, for a service manager waits no longer either.
 SHUTDOWN_TIMEOUT = 1.5
+# hypercorn's own is 60 s, which an application may well spend waiting for its predecessor to finish.
+STARTUP_TIMEOUT = 120.0
 
 
 class GuardedLifespan(Lifespan):
@@ -60,7 +62,7 @@ class GuardedLifespan(Lifespan):
         finally:
             if self._complete and not self._stopping:
                 _log.error("The application's lifespan ended while serving", exc_info=self._error)
-            elif self._complete and self._error is not None:
+            elif self._stopping and self._error is not None:
                 _log.error("The application failed while shutting down", exc_info=self._error)
             self.startup.set()
             self.shutdown.set()
@@ -72,11 +74,13 @@ class GuardedLifespan(Lifespan):
         """Have the application start; an application that does not speak lifespan is started at once.
 
         Raises:
-            StartupFailed: It said so, raised, or took longer than the configured start-up timeout.
+            StartupFailed: It said so, raised, or took longer than 120 s, or what hypercorn is configured to
+                allow if that is more.
         """
+        patience = max(STARTUP_TIMEOUT, self.config.startup_timeout)
         with contextlib.suppress(trio.BrokenResourceError, trio.ClosedResourceError):
             await self.app_send_channel.send({"type": "lifespan.startup"})
-        with trio.move_on_after(self.config.startup_timeout):
+        with trio.move_on_after(patience):
             await self.startup.wait()
         if self._failure is not None:
             with trio.move_on_after(SHUTDOWN_TIMEOUT):
@@ -87,7 +91,11 @@ class GuardedLifespan(Lifespan):
             _log.debug("The application failed to start", exc_info=self._error)
             raise StartupFailed(f"The application failed to start: {_line(self._error)}")
         if not self.startup.is_set():
-            raise StartupFailed(f"The application did not start within {self.config.startup_timeout:g} s")
+            raise StartupFailed(f"The application did not start within {patience:g} s")
+
+    def give_up(self) -> None:
+        """Expect nothing more of an application that will be cancelled while it starts."""
+        self._stopping = True
 
     async def stop(self) -> None:
         """Have the application shut down, for a bounded time."""

@@ -19,6 +19,11 @@ class ListenerLimits:
 
     message_size: int = 8 * 2**20
     """Bytes of one WebSocket message, over all its fragments; a larger one is closed with 1009."""
+    message_timeout: float = 120.0
+    """How long a peer may take from a message's first byte to its last before it is closed with 1008."""
+    partial_messages: int = 64 * 2**20
+    """Bytes held of unfinished messages, over all sockets; whoever would exceed it is closed with 1013. The
+    first 4 KiB of each message are free, so that peers who use it up are in no ordinary message's way."""
     connections: int = 10_000
     """TCP connections at one time; more are answered 503 and closed."""
     send_timeout: float = 10.0
@@ -50,8 +55,13 @@ class Listener:
     """Replace it during the lifespan's startup, before the first connection."""
     draining: trio.Event = attrs.field(factory=trio.Event)
     """Set as soon as termination begins; the application then says goodbye to its connections."""
+    drained: trio.Event | None = None
+    """For an application with work that outlives its connections: put an Event here during the lifespan's
+    startup, and set it once that work is done. Between the last connection's end and the lifespan's shutdown
+    the server waits for it, until `limits.drain` and a grace of 3 s have passed since `draining` was set."""
     _terminating: trio.Event = attrs.field(factory=trio.Event)
     _connections: set[OpenConnection] = attrs.field(factory=set)
+    _partial_bytes: int = 0
 
     def terminate(self) -> None:
         """Begin an orderly end, as SIGTERM does. Repeated calls change nothing."""
@@ -70,6 +80,22 @@ class Listener:
     def full(self) -> bool:
         """Whether the next connection has to be refused."""
         return len(self._connections) >= self.limits.connections
+
+    @property
+    def partial_bytes(self) -> int:
+        """Bytes held of unfinished messages now, as far as they are counted."""
+        return self._partial_bytes
+
+    def hold_nowait(self, size: int) -> bool:
+        """Count *size* more bytes of unfinished messages; or change nothing, if so many are too many."""
+        if self._partial_bytes + size > self.limits.partial_messages:
+            return False
+        self._partial_bytes += size
+        return True
+
+    def give_back(self, size: int) -> None:
+        """Count *size* bytes no longer: they are delivered or dropped."""
+        self._partial_bytes -= size
 
     def enter(self, connection: OpenConnection) -> None:
         """Count *connection*; it is aborted with the rest if it outlives the drain."""

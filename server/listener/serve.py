@@ -1,6 +1,8 @@
 """Serving: from sockets to a drained end. Replaces `hypercorn.trio.run.worker_serve`.
 
 bind → lifespan startup → listen, accept → termination → drain → abort the rest → lifespan shutdown
+
+Termination during the startup ends it there and then.
 """
 
 from __future__ import annotations
@@ -48,8 +50,8 @@ async def serve(
     URLs bound to. After a second SIGINT or SIGTERM nobody is waited for.
 
     Raises:
-        SystemExit: With one line, if the server could not start; with 1, if the application's lifespan
-            ended while serving (which is logged).
+        SystemExit: With one line, if the server could not start; with nothing, if it was told to end before
+            it had started; with 1, if the application's lifespan ended while serving (which is logged).
     """
     failure: str | int | None = None
     try:
@@ -151,7 +153,10 @@ class _Server:
             for wait in (self._trigger, self._context.terminate.wait):
                 if wait is not None:
                     nursery.start_soon(self._terminate_after, wait, name="listener trigger")
-            await self._lifespan.start()
+            if not await self._start():
+                self._lifespan.give_up()
+                # Returning would be an error to whoever waits for `task_status`.
+                raise SystemExit
             nursery.start_soon(self._watch_lifespan, name="listener lifespan")
             try:
                 await self._serve(nursery, task_status)
@@ -161,11 +166,27 @@ class _Server:
             nursery.cancel_scope.cancel()
         return crashed
 
+    async def _start(self) -> bool:
+        """Have the application start, unless the end comes first; whether it did."""
+        started = False
+        async with trio.open_nursery() as racing:
+
+            async def watch_termination() -> None:
+                await self._listener.wait_terminating()
+                racing.cancel_scope.cancel()
+
+            racing.start_soon(watch_termination, name="listener startup")
+            await self._lifespan.start()
+            started = True
+            racing.cancel_scope.cancel()
+        return started
+
     async def _serve(self, outer: trio.Nursery, task_status: trio.TaskStatus[list[str]]) -> None:
         limits = self._listener.limits
         fitting = allow_open_files(limits.connections)
         self._listener.limits = attrs.evolve(limits, connections=fitting)
         self._bound.listen(self._config.backlog)
+        patience = trio.CancelScope()
         async with trio.open_nursery() as connections:
             try:
                 async with trio.open_nursery() as accepting:
@@ -181,7 +202,23 @@ class _Server:
                 raise
             await self._context.terminated.set()
             self._listener.start_draining()
-            outer.start_soon(self._end_drain, connections.cancel_scope, name="listener drain")
+            outer.start_soon(self._end_drain, connections.cancel_scope, patience, name="listener drain")
+        with patience:
+            await self._wait_drained()
+
+    async def _wait_drained(self) -> None:
+        """Wait for work of the application that needs no connection, unless the application is gone."""
+        drained = self._listener.drained
+        if drained is None:
+            return
+        async with trio.open_nursery() as either:
+
+            async def end_after(event: trio.Event) -> None:
+                await event.wait()
+                either.cancel_scope.cancel()
+
+            either.start_soon(end_after, drained, name="listener drained")
+            either.start_soon(end_after, self._lifespan.ended, name="listener drained")
 
     async def _accept(self, connections: trio.Nursery) -> None:
         async def handle(stream: Stream) -> None:
@@ -191,10 +228,11 @@ class _Server:
         starter: Any = _NamedStarter(connections)
         await trio.serve_listeners(handle, self._bound.listeners(), handler_nursery=starter)
 
-    async def _end_drain(self, connections: trio.CancelScope) -> None:
+    async def _end_drain(self, connections: trio.CancelScope, patience: trio.CancelScope) -> None:
         with trio.move_on_after(self._listener.limits.drain + _GRACE):
             await self._hurry.wait()
         connections.cancel()
+        patience.cancel()
         # A peer that stopped reading would hold its shielded sender, and us, for ever (fault 2).
         self._listener.abort_connections()
 

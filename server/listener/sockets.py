@@ -5,6 +5,7 @@ So the application knows during its startup where it will be reached, and nobody
 
 from __future__ import annotations
 
+import logging
 import resource
 import socket
 import ssl
@@ -18,6 +19,8 @@ from hypercorn.utils import repr_socket_addr
 
 from .errors import StartupFailed
 from .listener import is_loopback
+
+_log = logging.getLogger(__name__)
 
 # Files a server needs besides its connections: database, log, threads' pipes, the listeners themselves.
 _SPARE_FILES = 256
@@ -111,7 +114,8 @@ def bind(config: Config, sockets: Sockets | None) -> BoundSockets:
 def allow_open_files(connections: int) -> int:
     """How many of *connections* fit, once the soft limit of open files is raised as far as it may be.
 
-    Most shells start a process with 1,024, which accept(2) would hit long before our own limit.
+    Most shells start a process with 1,024, which accept(2) would hit long before our own limit. If fewer fit
+    than are wanted, that is logged.
     """
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     wanted = connections + _SPARE_FILES
@@ -119,7 +123,12 @@ def allow_open_files(connections: int) -> int:
         wanted = min(wanted, hard)
     if soft != resource.RLIM_INFINITY and soft < wanted:
         resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
-    return max(1, min(connections, wanted - _SPARE_FILES))
+    fitting = max(1, min(connections, wanted - _SPARE_FILES))
+    if fitting < connections:
+        _log.warning(
+            "Only %d of %d connections fit into the limit of %d open files", fitting, connections, wanted
+        )
+    return fitting
 
 
 def _address(sock: socket.socket) -> str:

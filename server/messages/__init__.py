@@ -31,7 +31,7 @@ from .conversation import (
     Say,
     TimeIsUp,
 )
-from .directory import ConversationGone, DirectoryMessage, Drain, Find, InUse, Open, Sweep
+from .directory import ConversationGone, DirectoryMessage, Drain, Find, Open, Sweep, Usage
 from .events import Announced, Declined, Event, MessagePosted, Ponged, ReplyEnded, ReplyGrew, Welcomed
 from .pipeline import AwaitPipelines, PipelineInfo, PipelineMessage, PipelinesMessage, WriteReply
 from .refusals import Busy, Draining, Full, Refusal
@@ -81,7 +81,6 @@ __all__ = [
     "Full",
     "GetMessages",
     "GetStatistics",
-    "InUse",
     "Join",
     "LeaveIfUnused",
     "MemberGone",
@@ -108,6 +107,7 @@ __all__ = [
     "Statistics",
     "Sweep",
     "TimeIsUp",
+    "Usage",
     "Welcomed",
     "WriteReply",
 ]

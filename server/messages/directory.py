@@ -29,11 +29,12 @@ class Find(DirectoryMessage, Question[DirectoryMessage, ActorRef[ConversationMes
 
 
 @frozen
-class InUse(DirectoryMessage):
-    """A conversation got its first member or reply, or lost its last."""
+class Usage(DirectoryMessage):
+    """A conversation got its first member, or began to write a reply, or the contrary."""
 
     key: ConversationKey
-    in_use: bool
+    has_members: bool
+    is_replying: bool
 
 
 @frozen

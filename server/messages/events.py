@@ -6,17 +6,22 @@ from datetime import datetime
 
 from attrs import field, frozen
 
-from server.chat import ConversationKey, Message, Sender, SessionType
+from server.chat import ConversationKey, Message, Sender, SessionType, weight_of
+
+# What an event of no content weighs.
+SMALL = 256
 
 
 @frozen(kw_only=True)
 class Event:
     """Something to tell a client. One object is shared by all its receivers.
 
-    `encodings` holds its wire form for each dialect, put there by the first connection that needs it.
+    `encodings` holds its wire form for each dialect, put there by the first connection that needs it;
+    `weight` is roughly the bytes of memory it takes.
     """
 
     encodings: dict[str, str] = field(factory=dict, init=False, eq=False, repr=False)
+    weight: int = field(default=SMALL, init=False, eq=False, repr=False)
 
 
 @frozen
@@ -31,29 +36,42 @@ class Welcomed(Event):
 
 
 @frozen
-class MessagePosted(Event):
+class Said(Event):
+    """A message, whole or growing."""
+
     session_type: SessionType
     message: Message
+    weight: int = field(init=False, eq=False, repr=False, kw_only=True)
+
+    @weight.default
+    def _weigh(self) -> int:
+        return SMALL + weight_of(self.message.chain)
 
 
 @frozen
-class ReplyGrew(Event):
+class MessagePosted(Said):
+    """A user's message took its place in the conversation."""
+
+
+@frozen
+class ReplyGrew(Said):
     """A reply as it stands. Of several for one reply only the newest matters."""
 
-    session_type: SessionType
-    message: Message
-
 
 @frozen
-class ReplyEnded(Event):
-    session_type: SessionType
-    message: Message
+class ReplyEnded(Said):
+    """A reply is final."""
 
 
 @frozen
 class Announced(Event):
     text: str
     at: datetime
+    weight: int = field(init=False, eq=False, repr=False, kw_only=True)
+
+    @weight.default
+    def _weigh(self) -> int:
+        return SMALL + self.text.__sizeof__()
 
 
 @frozen

@@ -16,13 +16,17 @@ from .reply import Reply
 
 @frozen
 class PipelineSpec:
-    """A pipeline to run. Times in seconds: of silence, and in all, that a reply may take."""
+    """A pipeline to run.
+
+    Times in seconds: of silence, and in all, that a reply may take; and at least between two of its chunks.
+    """
 
     uuid: str
     name: str
     make_model: Callable[[], Model]
     idle_timeout: float
     total_timeout: float
+    chunk_interval: float = 0.02
 
 
 class Pipelines(Actor[PipelinesMessage]):
@@ -80,6 +84,7 @@ class Pipeline(Actor[PipelineMessage]):
                 reply_to=request.reply_to,
                 idle_timeout=self._spec.idle_timeout,
                 total_timeout=self._spec.total_timeout,
+                chunk_interval=self._spec.chunk_interval,
             ),
             name=f"reply-{self._replies}",
             restart=Restart.TEMPORARY,

@@ -71,7 +71,7 @@ def _found(name: str) -> Callable[[Turn], AsyncGenerator[object, None]]:
         raise ValueError(f"function must be written module:function, not {name!r}")
     try:
         module = import_module(module_name)
-    except Exception as error:  # the module is the user's, and may fail in any way
+    except (Exception, SystemExit) as error:  # the module is the user's, and may fail in any way
         raise ValueError(f"cannot import {module_name!r}: {_one_line(error)}") from error
     try:
         function: Any = reduce(getattr, attribute.split("."), module)
@@ -83,5 +83,5 @@ def _found(name: str) -> Callable[[Turn], AsyncGenerator[object, None]]:
     return found
 
 
-def _one_line(error: Exception) -> str:
+def _one_line(error: BaseException) -> str:
     return " ".join(f"{type(error).__name__}: {error}".split())

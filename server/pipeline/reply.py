@@ -1,15 +1,19 @@
-"""One reply being written: pulls text from the model and tells it to the conversation, within its time."""
+"""One reply being written: pulls text from the model, and tells it to the conversation, within its time.
+
+Two tasks: one writes, as fast as the model gives; one tells, at most every `chunk_interval`, so that a fast
+model does not make a frame of every word for every member.
+"""
 
 from __future__ import annotations
 
 import logging
 from collections.abc import AsyncGenerator, Mapping
-from contextlib import aclosing
+from contextlib import aclosing, suppress
 from typing import Any, Never
 
 import trio
 
-from actors import Actor, ActorRef
+from actors import Actor, ActorError, ActorRef
 from server.chat import Turn
 from server.messages import ConversationMessage, ReplyChunk, ReplyFailed, ReplyFinished
 
@@ -18,13 +22,12 @@ from .port import Finish, Model
 
 log = logging.getLogger(__name__)
 
+# The longest reply, in code points, whatever its model; a longer one ends as `length`.
+LONGEST = 2**20
+
 
 class Reply(Actor[Never]):
-    """Answers one turn and ends. Has no messages; stopping it closes the model's stream at once.
-
-    An exception that is no `PipelineError` is the model's bug: this actor crashes, which the conversation
-    notices as the actor's end.
-    """
+    """Answers one turn and ends. Has no messages; stopping it closes the model's stream at once."""
 
     def __init__(
         self,
@@ -35,6 +38,7 @@ class Reply(Actor[Never]):
         reply_to: ActorRef[ConversationMessage],
         idle_timeout: float,
         total_timeout: float,
+        chunk_interval: float,
     ) -> None:
         self._model = model
         self._turn = turn
@@ -42,41 +46,74 @@ class Reply(Actor[Never]):
         self._reply_to = reply_to
         self._idle_timeout = idle_timeout
         self._total_timeout = total_timeout
+        self._chunk_interval = chunk_interval
+        self._untold: list[str] = []
+        self._news = trio.Event()
+        self._ended = trio.Event()
+        self._end: ConversationMessage | None = None
 
     async def started(self) -> None:
         self.start_task(self._write, name="write")
+        self.start_task(self._tell, name="tell")
 
     async def handle(self, message: Never) -> None:
         raise AssertionError("a reply has no messages")
 
+    # -- telling
+
+    async def _tell(self) -> None:
+        with suppress(ActorError):  # the conversation is gone: nobody waits for this reply any more
+            while self._end is None:
+                await self._news.wait()
+                self._news = trio.Event()
+                await self._tell_news()
+                with trio.move_on_after(self._chunk_interval):
+                    await self._ended.wait()
+            await self._tell_news()
+            await self._reply_to.tell(self._end)
+        self.stop()
+
+    async def _tell_news(self) -> None:
+        if self._untold:
+            text = sayable("".join(self._untold))
+            self._untold.clear()
+            await self._reply_to.tell(ReplyChunk(self._id, text))
+
+    # -- writing
+
     async def _write(self) -> None:
         try:
             finish = await self._in_time()
+            self._end = ReplyFinished(self._id, sayable(finish.reason), _counts(finish.usage))
         except PipelineError as error:
-            log.warning("reply %s: %s: %s", self.ref.address, type(error).__name__, error)
-            await self._reply_to.tell(ReplyFailed(self._id, error.said))
-        else:
-            usage = _counts(finish.usage)
-            await self._reply_to.tell(ReplyFinished(self._id, sayable(finish.reason), usage))
-        self.stop()
+            log.warning("%s: %s: %s", self.ref.address, type(error).__name__, error)
+            self._end = ReplyFailed(self._id, error.said)
+        except Exception:
+            # A boundary: a model may be anybody's code.
+            log.exception("%s: the pipeline raised", self.ref.address)
+            self._end = ReplyFailed(self._id, PipelineError.said)
+        self._ended.set()
+        self._news.set()
 
     async def _in_time(self) -> Finish:
         with trio.move_on_after(self._total_timeout):
-            return await self._pass_on()
+            return await self._pull()
         raise ReplyTimedOut(f"took longer than {self._total_timeout:g} s")
 
-    async def _pass_on(self) -> Finish:
-        finish = Finish()
+    async def _pull(self) -> Finish:
+        finish, room = Finish(), LONGEST
         stream = self._model.reply(self._turn)
         async with aclosing(stream):
-            while True:
-                piece = await self._next(stream)
-                if piece is None:
-                    return finish
+            while (piece := await self._next(stream)) is not None:
                 if isinstance(piece, Finish):
                     finish = piece
                 elif piece:
-                    await self._reply_to.tell(ReplyChunk(self._id, sayable(piece)))
+                    self._untold.append(piece[:room])
+                    self._news.set()
+                    room -= len(piece)
+                    if room < 0:
+                        return Finish("length", finish.usage)
+        return finish
 
     async def _next(self, stream: AsyncGenerator[str | Finish, None]) -> str | Finish | None:
         with trio.move_on_after(self._idle_timeout):

@@ -51,6 +51,17 @@ class OriginPolicy:
             return _is_loopback(urlsplit(normal).hostname or "")
         return normal == normal_origin(f"{scheme}://{host}")
 
+    def knows(self, host: str) -> bool:
+        """Whether *host*, a `Host` header, is a name under which a server bound to loopback is asked for.
+
+        A page of any other name reached it by DNS rebinding. Browsers send no `Origin` with a page's own GET.
+        """
+        normal = normal_origin(f"http://{host}")
+        name = urlsplit(normal).hostname if normal is not None else None
+        return name is not None and (
+            _is_loopback(name) or any(urlsplit(allowed).hostname == name for allowed in self.allowed)
+        )
+
 
 def _is_loopback(host: str) -> bool:
     if host == "localhost" or host.endswith(".localhost"):

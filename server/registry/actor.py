@@ -33,8 +33,8 @@ from server.messages import (
     Statistics,
 )
 
-# A fan-out lets other tasks run after so many receivers.
-FAN_OUT_SLICE = 64
+# A walk over all connections lets other tasks run after so many of them.
+SLICE = 64
 
 
 @define
@@ -74,6 +74,11 @@ class Registry(Actor[RegistryMessage]):
         self._table = table
         self._entries = table.entries
 
+    async def started(self) -> None:
+        """After a crash: watch everybody again, and so hear of those who went meanwhile."""
+        for entry in self._entries.values():
+            self._watch(entry.info)
+
     async def handle(self, message: RegistryMessage) -> None:
         match message:
             case Active():
@@ -89,7 +94,7 @@ class Registry(Actor[RegistryMessage]):
             case MembersOf():
                 message.answer(tuple(e.info for e in self._active() if e.info.key == message.key))
             case GetStatistics():
-                message.answer(self._statistics(message.pipeline))
+                message.answer(await self._statistics(message.pipeline))
             case Broadcast():
                 message.answer(await self._broadcast(message))
             case Quiesce():
@@ -105,30 +110,36 @@ class Registry(Actor[RegistryMessage]):
         else:
             info = request.info
             self._entries[info.connection_id] = Entry(info, last_active=info.created_at)
-            self.watch(info.ref, partial(ConnectionGone, info.connection_id))
+            self._watch(info)
             request.answer(None)
+
+    def _watch(self, info: ConnectionInfo) -> None:
+        self.watch(info.ref, partial(ConnectionGone, info.connection_id))
 
     def _active(self) -> list[Entry]:
         return [entry for entry in self._entries.values() if entry.active]
 
-    def _statistics(self, pipeline: str) -> Statistics:
-        active = self._active()
-        return Statistics(
-            total_connections=len(active),
-            connections_by_pipeline=Counter(e.info.key.pipeline for e in active),
-            connections_by_session_type=Counter(e.info.key.session_type for e in active),
-            connections=tuple(
-                ConnectionStatus(
-                    connection_id=e.info.connection_id,
-                    session_type=e.info.key.session_type,
-                    created_at=e.info.created_at,
-                    last_active=e.last_active,
-                    is_active=e.info.ref.alive,
+    async def _statistics(self, pipeline: str) -> Statistics:
+        by_pipeline: Counter[str] = Counter()
+        by_session_type: Counter[str] = Counter()
+        listed = []
+        for number, entry in enumerate(self._active(), start=1):
+            info = entry.info
+            by_pipeline[info.key.pipeline] += 1
+            by_session_type[info.key.session_type] += 1
+            if info.key.pipeline == pipeline:
+                listed.append(
+                    ConnectionStatus(
+                        connection_id=info.connection_id,
+                        session_type=info.key.session_type,
+                        created_at=info.created_at,
+                        last_active=entry.last_active,
+                        is_active=info.ref.alive,
+                    )
                 )
-                for e in active
-                if e.info.key.pipeline == pipeline
-            ),
-        )
+            if number % SLICE == 0:
+                await trio.lowlevel.checkpoint()
+        return Statistics(by_pipeline.total(), by_pipeline, by_session_type, tuple(listed))
 
     async def _broadcast(self, request: Broadcast) -> int:
         return await self._tell_all(Deliver(Announced(request.text, self._now())), request.pipeline)
@@ -139,7 +150,7 @@ class Registry(Actor[RegistryMessage]):
             # Whoever has not been welcomed yet gets no broadcast, but must not miss that all is closed.
             if pipeline is None or (entry.active and entry.info.key.pipeline == pipeline):
                 told += _tell(entry.info, message)
-            if number % FAN_OUT_SLICE == 0:
+            if number % SLICE == 0:
                 await trio.lowlevel.checkpoint()
         return told
 

@@ -25,6 +25,9 @@ def guard_origins(app: QuartTrio, origins: OriginPolicy) -> None:
 
     @app.before_request
     async def refuse_foreign() -> Problem | Response | None:
+        host = request.headers.get("Host")
+        if host is not None and _loopback_only() and not origins.knows(host):
+            return problem(421, "misdirected", "Unknown host: is its origin on the list cors.origins?")
         origin = request.headers.get("Origin")
         if origin is None:
             return None
@@ -36,20 +39,23 @@ def guard_origins(app: QuartTrio, origins: OriginPolicy) -> None:
 
     @app.after_request
     async def mark_readable(response: Response) -> Response:
+        response.headers.add("Vary", "Origin")
         origin = request.headers.get("Origin")
-        if origin is not None:
-            response.headers.add("Vary", "Origin")
-            if _admits(origins, origin):
-                response.headers["Access-Control-Allow-Origin"] = origin
+        if origin is not None and _admits(origins, origin):
+            response.headers["Access-Control-Allow-Origin"] = origin
         return response
 
 
 def _admits(origins: OriginPolicy, origin: str) -> bool:
-    extensions: dict[str, Any] = request.scope.get("extensions", {})
-    listener = extensions.get("triologue.listener")
     return origins.admits(
         origin,
         scheme=request.scheme,
         host=request.headers.get("Host", ""),
-        loopback_only=listener is not None and listener.loopback_only,
+        loopback_only=_loopback_only(),
     )
+
+
+def _loopback_only() -> bool:
+    extensions: dict[str, Any] = request.scope.get("extensions", {})
+    listener = extensions.get("triologue.listener")
+    return listener is not None and listener.loopback_only

@@ -23,9 +23,9 @@ def history(directory: ActorRef[DirectoryMessage], pipelines: Mapping[str, Pipel
     blueprint = Blueprint("history", __name__, url_prefix="/api/v1/pipelines/<uuid>/ws")
 
     def key_of(uuid: str, session_type: str) -> ConversationKey:
-        opening = check_session(session_type, request.args.get("session_id"))
         if uuid not in pipelines:
             raise BadOpening("Pipeline not found", "not_found", CloseCode.NOT_FOUND)
+        opening = check_session(session_type, request.args.get("session_id"))
         return ConversationKey(uuid, opening.session_type, opening.session_id)
 
     async def find(key: ConversationKey) -> ActorRef[ConversationMessage] | None:

@@ -211,15 +211,17 @@ def test_a_reply_keeps_its_place_by_id() -> None:
     assert (answer.seq, late.seq) == (3, 2)
 
 
-def test_the_newest_stays_whatever_it_weighs() -> None:
-    """A history without the last message would be a lie; the limit is a bound on what is old."""
-    transcript = Transcript("epoch", Limits(size=100))
+def test_the_newest_stays_shortened_if_it_weighs_too_much() -> None:
+    """A history without the last message would be a lie, and one with all of it no bound on anything."""
+    transcript = Transcript("epoch", Limits(size=1000))
     say(transcript, "small")
-    big = say(transcript, "x" * 10_000)
+    big = say(transcript, "\N{WAVING HAND SIGN}" * 10_000)
 
-    assert transcript.messages() == (big,)
-    assert say(transcript, "y") in transcript.messages()
-    assert big not in transcript.messages()
+    kept = transcript.messages()[-1]
+    assert (kept.id, kept.seq) == (big.id, big.seq)
+    assert kept.content.endswith(" […]")
+    assert big.content.startswith(kept.content.removesuffix(" […]"))
+    assert weight_of(kept.chain) <= 1000
 
 
 def test_inline_data_is_told_once_and_not_kept() -> None:

@@ -48,8 +48,8 @@ PIPELINE_KEYS = {
 }
 SECTION_KEYS = {
     "": ("bind", "data_dir", "log_level"),
-    "limits": ("message_size", "connections", "mailbox", "queue"),
-    "timeouts": ("drain", "send", "ping_interval", "pong"),
+    "limits": ("message_size", "connections", "mailbox", "mailbox_bytes", "queue", "queue_bytes"),
+    "timeouts": ("drain", "send", "ping_interval", "pong", "chunk_interval"),
     "history": ("messages", "bytes", "conversations", "idle"),
     "cors": ("origins",),
     "tls": ("certfile", "keyfile"),
@@ -94,6 +94,9 @@ BAD = [
     ("limits", "connections", "0", "a whole number of connections from 1 to 1000000"),
     ("limits", "mailbox", "15", "a whole number of messages from 16 to 65536"),
     ("limits", "queue", "-1", "a whole number of messages from 1 to 1024"),
+    ("limits", "mailbox_bytes", "0", SIZE),
+    ("limits", "queue_bytes", "5", "a whole number of bytes from 1024 to 17179869184"),
+    ("timeouts", "chunk_interval", "-0.1", "a number of seconds from 0 to 60"),
     ("timeouts", "drain", "-1", "a number of seconds from 0 to 3600"),
     ("timeouts", "send", "0", SPAN),
     ("timeouts", "ping_interval", "nan", SPAN),

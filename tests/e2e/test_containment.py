@@ -11,8 +11,20 @@ import trio
 
 from actors import ActorDied
 from server.assembly import World
-from server.chat import Sender
-from server.messages import Broadcast, Deliver, Event, Find, Register, Say
+from server.chat import ConversationKey, Sender
+from server.messages import (
+    Activate,
+    Broadcast,
+    Deliver,
+    Drain,
+    Draining,
+    Event,
+    Find,
+    Open,
+    Quiesce,
+    Register,
+    Say,
+)
 
 from .client import connect, is_final, refused
 from .embedded import Embedded, embedded
@@ -134,17 +146,97 @@ async def test_conversations_are_bounded_and_the_longest_unused_makes_room(
 
 
 async def test_a_full_house_refuses_with_1013(tmp_path: Path) -> None:
-    """Conversations in use are not taken from their members; connections are limited likewise."""
-    settings = "[history]\nconversations = 1\n[limits]\nconnections = 2\n" + PIPELINES
+    """So many sockets and no more; who leaves makes room."""
+    settings = "[limits]\nconnections = 2\n" + PIPELINES
     async with embedded(tmp_path, settings) as server:
-        async with connect(server.socket_url(ECHO, "session_id=a")):
-            assert await refusal(server, "session_id=b") == (["full"], 1013)
-            async with connect(server.socket_url(ECHO, "session_id=a")):
-                assert await refusal(server, "session_id=a") == (["full"], 1013)
+        async with connect(server.socket_url(ECHO)), connect(server.socket_url(ECHO)):
+            assert await refusal(server, "session_id=a") == (["full"], 1013)
         while server.addresses("/connections/"):
             await trio.lowlevel.checkpoint()
-        async with connect(server.socket_url(ECHO, "session_id=b")) as client:
+        async with connect(server.socket_url(ECHO)) as client:
             await client.ping()
+
+
+async def test_sockets_that_do_nothing_keep_nobody_out(tmp_path: Path) -> None:
+    """A stranger with a session id for each place of the history is not in the way of the shared one."""
+    settings = "[history]\nconversations = 2\n" + PIPELINES
+    async with embedded(tmp_path, settings) as server, trio.open_nursery() as nursery:
+        for number in range(4):
+            await nursery.start(hold, server.socket_url(ECHO, f"session_id=idle{number}"))
+        async with connect(server.socket_url(ECHO)) as client:
+            await client.say("hello")
+            assert (await client.until_final())[-1]["data"]["content"] == "hello"
+        nursery.cancel_scope.cancel()
+
+
+async def hold(url: str, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
+    async with connect(url, seconds=60):
+        task_status.started()
+        await trio.sleep_forever()
+
+
+async def test_replies_that_nobody_waits_for_are_bounded(tmp_path: Path) -> None:
+    """Each may run on for its time, but they take no more places than unused conversations may."""
+    settings = "[history]\nconversations = 1\n" + PIPELINES.replace(
+        "idle_timeout = 1.0", "idle_timeout = 60.0"
+    )
+    async with embedded(tmp_path, settings) as server:
+        async with connect(server.socket_url(SCRIPT, "session_id=a")) as client:
+            await client.say("hang")
+            await client.until(lambda frame: frame["type"] == "response")
+        while server.addresses("/connections/"):
+            await trio.lowlevel.checkpoint()
+        assert await refusal(server, "session_id=b") == (["full"], 1013)
+        async with connect(server.socket_url(SCRIPT, "session_id=a")) as client:
+            assert (await client.receive())["data"]["content"] == "so far"
+
+
+async def test_questions_are_bounded_in_bytes_over_all_conversations(tmp_path: Path) -> None:
+    """Pictures that wait for slow replies must not add up; what was refused may be sent again."""
+    settings = "[limits]\nqueue_bytes = 100000\n" + PIPELINES
+    picture = [{"type": "Plain", "text": "hang "}, {"type": "Image", "base64": "A" * 60_000}]
+    async with (
+        embedded(tmp_path, settings) as server,
+        connect(server.socket_url(SCRIPT, "session_id=a")) as one,
+        connect(server.socket_url(SCRIPT, "session_id=b")) as two,
+    ):
+        await one.send({"type": "message", "message": picture})
+        await one.until(lambda frame: frame["type"] == "user_message")
+        await two.send({"type": "message", "message": picture})
+        assert (await two.receive())["code"] == "busy"
+        await one.until_final()
+        await two.send({"type": "message", "message": picture})
+        assert (await two.receive())["type"] == "user_message"
+
+
+async def test_a_crashed_conversation_stops_the_reply_it_lost(tmp_path: Path) -> None:
+    """One at a time, and no upstream is kept busy for nobody."""
+    async with (
+        embedded(tmp_path) as server,
+        connect(server.socket_url(SCRIPT, "session_id=orphan")) as client,
+    ):
+        await client.say("gate /nonexistent/gate")
+        await client.until(lambda frame: frame["type"] == "response")
+        (writer,) = server.addresses("/reply-")
+        await crash_conversation(server, "/person/orphan")
+        await client.until_final()
+        while writer in server.addresses("/reply-"):
+            await trio.lowlevel.checkpoint()
+
+
+async def test_a_crash_does_not_undo_a_drain(tmp_path: Path) -> None:
+    """Neither the registry nor the directory takes anybody in because it began anew."""
+    async with embedded(tmp_path) as server:
+        bad: Any = None
+        registry, directory = the(server, "triologue/registry"), the(server, "triologue/conversations")
+        await registry.tell(Quiesce())
+        await directory.ask(Drain(1.0), timeout=5)
+        await registry.tell(Activate([bad]))  # type: ignore[arg-type]  # a key that can't be hashed
+        with pytest.raises(ActorDied):
+            await directory.ask(_crashing_find(bad), timeout=5)
+        with pytest.raises(Draining):
+            await directory.ask(Open(ConversationKey(ECHO, "person", "late")), timeout=5)
+        assert await refusal(server, "") == (["restarting"], 1012)
 
 
 async def refusal(server: Embedded, query: str) -> tuple[list[str], int]:

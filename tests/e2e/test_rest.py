@@ -120,6 +120,7 @@ async def test_whoever_leaves_is_not_counted_any_more(triologue: Triologue) -> N
     [
         ("GET", f"{API}/{uuid.uuid4()}/ws/messages/person", 404, "not_found", "Pipeline not found"),
         ("POST", f"{API}/nonsense/ws/reset/person", 404, "not_found", "Pipeline not found"),
+        ("GET", f"{API}/nonsense/ws/messages/crowd", 404, "not_found", "Pipeline not found"),
         ("GET", f"{API}/{uuid.uuid4()}/ws/connections", 404, "not_found", "Pipeline not found"),
         ("POST", f"{API}/{uuid.uuid4()}/ws/broadcast", 404, "not_found", "Pipeline not found"),
         ("GET", f"{API}/{ECHO}/ws/messages/crowd", 400, "bad_request", BAD_TYPE),
@@ -182,6 +183,19 @@ def test_a_foreign_page_is_refused(triologue: Triologue, method: str) -> None:
 
     assert status == 403
     assert "access-control-allow-origin" not in headers
+
+
+@pytest.mark.parametrize("host", ["evil.example", "127.0.0.1.evil.example:80", "[::2]", "a b"])
+def test_a_name_that_was_rebound_reads_nothing(triologue: Triologue, host: str) -> None:
+    """Browsers send no origin with a page's own GET: DNS rebinding makes any page the server's own."""
+    status, _, content = triologue.call("GET", API, headers={"Host": host})
+    assert (status, json.loads(content)["error"]) == (421, "misdirected")
+
+
+@pytest.mark.parametrize("host", ["localhost", "LOCALHOST:8000", "127.1.2.3", "[::1]:80", "chat.localhost"])
+def test_loopback_names_are_the_servers_own(triologue: Triologue, host: str) -> None:
+    """Whatever a developer types."""
+    assert triologue.call("GET", API, headers={"Host": host})[0] == 200
 
 
 def test_the_pipelines_are_listed(triologue: Triologue) -> None:

@@ -16,7 +16,7 @@ import trio
 from .client import connect
 from .running import ECHO, PIPELINES, SCRIPT, WAYS, Triologue, running
 
-SETTINGS = "[limits]\nmailbox = 16\n[timeouts]\nsend = 20.0\n" + PIPELINES
+SETTINGS = "[limits]\nmailbox = 16\n[timeouts]\nsend = 20.0\nchunk_interval = 0\n" + PIPELINES
 
 
 @pytest.fixture(scope="module", params=WAYS)

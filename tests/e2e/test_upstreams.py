@@ -50,7 +50,7 @@ async def test_an_openai_compatible_upstream_streams_through(way: str, tmp_path:
                 busy = (await client.until_final())[-1]["data"]
 
     contents = [frame["data"]["content"] for frame in frames if frame["type"] == "response"]
-    assert len(contents) > 5
+    assert len(contents) > 3
     assert contents[-1] == "Why do you need your coffee? Would it really help you?"
     assert frames[-1]["data"]["finish_reason"] == "stop"
     assert cut["finish_reason"] == busy["finish_reason"] == "error"

@@ -191,6 +191,7 @@ async def test_a_binary_frame_is_refused_and_the_socket_lives(triologue: Triolog
         (str(uuid.uuid4()), "", "Pipeline not found", 4404),
         ("no-uuid", "", "Pipeline not found", 4404),
         ("no%2Fuuid", "", "Pipeline not found", 4404),
+        (str(uuid.uuid4()), "session_type=crowd", "Pipeline not found", 4404),
         (ECHO, "session_type=crowd", "session_type must be person or group", 4400),
         (ECHO, "session_type=", "session_type must be person or group", 4400),
         (ECHO, "session_id=", BAD_SESSION_ID, 4400),

@@ -69,14 +69,21 @@ async def lifespan(scope: Scope, receive: Receive, send: Send) -> None:
     if how == "fail":
         await send({"type": "lifespan.startup.failed", "message": "storage: the disk is full\nreally"})
         return
+    if how == "wait":
+        print("waiting for the predecessor", file=sys.stderr, flush=True)
+        await trio.sleep_forever()
     listener = listener_of(scope)
     if listener is not None:
         if limits := os.environ.get("LIMITS"):
             listener.limits = type(listener.limits)(**json.loads(limits))
+        if how == "busy":
+            listener.drained = trio.Event()
         print("loopback", listener.loopback_only, *listener.addresses, file=sys.stderr, flush=True)
     await send({"type": "lifespan.startup.complete"})
     async with trio.open_nursery() as nursery:
         nursery.start_soon(crash_on_demand)
+        if how == "busy":
+            nursery.start_soon(tell_of_drain, listener)
         await receive()
         print("lifespan.shutdown", file=sys.stderr, flush=True)
         if how == "stuck":
@@ -88,6 +95,11 @@ async def lifespan(scope: Scope, receive: Receive, send: Send) -> None:
 async def crash_on_demand() -> None:
     await crash.wait()
     raise RuntimeError("the root actor died")
+
+
+async def tell_of_drain(listener: Any) -> None:
+    await listener.draining.wait()
+    print("still busy", file=sys.stderr, flush=True)
 
 
 # -- pages

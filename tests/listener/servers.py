@@ -66,32 +66,39 @@ class Server:
                 answer = b"".join([chunk async for chunk in stream])
         return json.loads(answer.partition(b"\r\n\r\n")[2])
 
-    async def _listen(self, task_status: trio.TaskStatus[None]) -> None:
+    async def _listen(self, begun: str, task_status: trio.TaskStatus[None]) -> None:
         assert self.process.stderr is not None
-        rest = b""
+        rest, started = b"", False
         async for chunk in self.process.stderr:
             *lines, rest = (rest + chunk).split(b"\n")
             for line in lines:
                 self.lines.append(line.decode())
                 if found := _RUNNING.search(self.lines[-1]):
                     self.port = int(found[2])
+                if not started and (found or begun in self.lines[-1]):
+                    started = True
                     task_status.started()
             self._news.set()
             self._news = trio.Event()
         self._silent.set()
         self._news.set()
-        if not self.port:
+        if not started:
             task_status.started()
 
 
 @contextlib.asynccontextmanager
 async def serving(
-    kind: Kind, *options: str, bind: str = "127.0.0.1:0", ready: bool = True, **environment: Any
+    kind: Kind,
+    *options: str,
+    bind: str = "127.0.0.1:0",
+    ready: bool = True,
+    begun: str = "Running on",
+    **environment: Any,
 ) -> AsyncIterator[Server]:
     """A server of this *kind*, killed with all its processes at the end of the block.
 
-    *options* are hypercorn's own. The block begins once it listens, or, unless it has to get *ready*, has
-    failed to.
+    *options* are hypercorn's own. The block begins once it listens, has printed *begun*, or, unless it
+    has to get *ready*, has failed to.
     """
     python = [sys.executable, "-W", "error::ResourceWarning", "-m"]
     if kind == "embedded":
@@ -112,7 +119,7 @@ async def serving(
     async with trio.open_nursery() as nursery:
         try:
             with trio.fail_after(PATIENCE):
-                await nursery.start(server._listen)
+                await nursery.start(server._listen, begun)
             assert server.port or not ready, "\n".join(server.lines)
             yield server
         finally:

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import os
 import signal
+from typing import Any
 
+import attrs
 import pytest
 import trio
+import trio.testing
 
+from server.listener import Listener, ListenerLimits, run
 from tests.listener.raw import TEXT, close_frame, connect, frame, upgrade, websocket
 from tests.listener.servers import PATIENCE, Kind, serving
 
@@ -177,4 +181,102 @@ async def test_an_upgrade_does_not_survive_the_drain_half_done() -> None:
         with trio.fail_after(PATIENCE):
             await peer.end()
 
+        assert await server.exit_code() == 0
+
+
+@attrs.define(eq=False)
+class Busy:
+    """An application whose work needs no connection, and what became of it, with the time of each."""
+
+    listener: Listener | None = None
+    working: trio.Event = attrs.field(factory=trio.Event)
+    stop: trio.Event = attrs.field(factory=trio.Event)
+    done: trio.Event = attrs.field(factory=trio.Event)
+    crash: trio.Event = attrs.field(factory=trio.Event)
+    diary: list[tuple[str, float]] = attrs.field(factory=list)
+
+    def note(self, what: str) -> None:
+        self.diary.append((what, trio.current_time()))
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        self.listener = listener = scope["extensions"]["triologue.listener"]
+        listener.limits = ListenerLimits(drain=5)
+        listener.drained = trio.Event()
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(self.work, listener)
+            nursery.start_soon(self.crash_on_demand)
+            await send({"type": "lifespan.startup.complete"})
+            assert (await receive())["type"] == "lifespan.startup"
+            assert (await receive())["type"] == "lifespan.shutdown"
+            self.note("shutdown")
+            nursery.cancel_scope.cancel()
+        await send({"type": "lifespan.shutdown.complete"})
+
+    async def work(self, listener: Listener) -> None:
+        assert listener.drained is not None
+        await listener.draining.wait()
+        self.note("draining")
+        self.working.set()
+        await self.done.wait()
+        self.note("done")
+        listener.drained.set()
+
+    async def crash_on_demand(self) -> None:
+        await self.crash.wait()
+        raise RuntimeError("the root actor died")
+
+    async def serve(self) -> None:
+        """Serve nobody until `stop`."""
+        served: Any = self
+        await run(served, bind=["127.0.0.1:0"], shutdown_trigger=self.stop.wait)
+
+
+async def test_work_without_any_connection_is_finished_before_the_shutdown(
+    mock_clock: trio.testing.MockClock,
+) -> None:
+    """A reply goes on while its reader is away, and is read when they are back."""
+    busy = Busy()
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(busy.serve)
+        busy.stop.set()
+        await busy.working.wait()
+        await trio.testing.wait_all_tasks_blocked()
+        mock_clock.jump(7)
+        await trio.testing.wait_all_tasks_blocked()
+        busy.done.set()
+
+    assert busy.diary == [("draining", 0), ("done", 7), ("shutdown", 7)]
+
+
+async def test_work_without_an_end_is_not_waited_for_beyond_the_drain(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    """It shares one bound with the connections: the drain, and a grace of three seconds."""
+    busy = Busy()
+    busy.stop.set()
+    await busy.serve()
+
+    assert busy.diary == [("draining", 0), ("shutdown", 8)]
+
+
+async def test_an_application_that_crashed_has_no_work_to_wait_for(
+    mock_clock: trio.testing.MockClock,
+) -> None:
+    """Nobody is left who could say that it is done."""
+    busy = Busy()
+    busy.crash.set()
+    with pytest.raises(SystemExit, match="1"):
+        await busy.serve()
+
+    assert busy.diary == []
+
+
+async def test_a_second_signal_does_not_wait_for_work_either() -> None:
+    """Whoever sends it has waited long enough."""
+    async with serving("embedded", LIFESPAN="busy", LIMITS={"drain": 1e6}) as server:
+        server.signal(signal.SIGTERM)
+        await server.printed("still busy")
+        server.signal(signal.SIGTERM)
+
+        await server.printed("lifespan.shutdown")
         assert await server.exit_code() == 0

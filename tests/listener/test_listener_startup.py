@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import socket
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
 import trio
 from hypercorn.config import Config
+from hypercorn.utils import wrap_app
 
-from server.listener import Listener, install
+from server.listener import Listener, install, run
 from server.listener.errors import StartupFailed
+from server.listener.lifespan import GuardedLifespan
 from server.listener.listener import is_loopback
 from server.listener.sockets import allow_open_files, bind
-from tests.listener.servers import ROOT, Kind, serving
+from tests.listener.servers import PATIENCE, ROOT, Kind, serving
 
 OURS: list[Kind] = ["guarded", "embedded"]
 WHY = {
@@ -48,6 +54,77 @@ async def test_an_application_without_a_lifespan_is_served() -> None:
     """The ASGI specification allows it."""
     async with serving("embedded", LIFESPAN="none") as server:
         assert await server.get("/") == "hello"
+
+
+WAITING = "waiting for the predecessor"
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize("kind", OURS)
+async def test_a_signal_ends_a_server_that_is_still_starting(kind: Kind, number: signal.Signals) -> None:
+    """It may be waiting for a predecessor, and whoever signals it has changed their mind."""
+    async with serving(kind, ready=False, begun=WAITING, LIFESPAN="wait") as server:
+        os.killpg(server.process.pid, number)
+
+        assert await server.exit_code() == 0
+    assert server.lines == [WAITING]
+
+
+async def test_hypercorns_parent_ends_a_worker_that_is_still_starting() -> None:
+    """It tells its workers by the trigger alone."""
+    async with serving("guarded", ready=False, begun=WAITING, LIFESPAN="wait") as server:
+        server.signal(signal.SIGTERM)
+
+        assert await server.exit_code() == 0
+    assert server.lines == [WAITING]
+
+
+async def never_starting(scope: Any, receive: Any, send: Any) -> None:
+    await trio.sleep_forever()
+
+
+async def test_whoever_waits_for_the_start_hears_that_it_will_not_come() -> None:
+    """Returning would be trio's error about a task status, and no orderly end."""
+    served: Any = never_starting
+    stop = trio.Event()
+    stop.set()
+    serve = partial(run, served, bind=["127.0.0.1:0"], shutdown_trigger=stop.wait)
+
+    async def start() -> None:
+        async with trio.open_nursery() as nursery:
+            await nursery.start(serve)
+
+    with trio.fail_after(PATIENCE), pytest.raises(BaseExceptionGroup) as caught:
+        await start()
+
+    [ending] = caught.value.exceptions
+    assert isinstance(ending, SystemExit)
+    assert ending.code is None
+
+
+@pytest.mark.parametrize("needed", [119, 121])
+async def test_an_application_has_two_minutes_to_start(
+    needed: float, autojump_clock: trio.testing.MockClock
+) -> None:
+    """By design it waits up to one for its predecessor to finish, which is all that hypercorn allows."""
+
+    async def slow(scope: Any, receive: Any, send: Any) -> None:
+        await trio.sleep(needed)
+        await send({"type": "lifespan.startup.complete"})
+        await trio.sleep_forever()
+
+    served: Any = slow
+    lifespan = GuardedLifespan(wrap_app(served, 0, "asgi"), Config(), {})
+    failure = None
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(lifespan.handle_lifespan)
+        try:
+            await lifespan.start()
+        except StartupFailed as error:
+            failure = str(error)
+        nursery.cancel_scope.cancel()
+
+    assert failure == (None if needed < 120 else "The application did not start within 120 s")
 
 
 @pytest.mark.parametrize(
@@ -179,7 +256,14 @@ def test_a_limit_of_connections_is_never_above_what_files_allow() -> None:
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
 
     assert int(done.stdout) == 500 - 256
+    # Once, for the operator who wonders why peers are refused.
+    assert done.stderr == "Only 244 of 10000 connections fit into the limit of 500 open files\n"
+
+
+def test_a_limit_of_connections_that_fits_is_not_talked_about(caplog: pytest.LogCaptureFixture) -> None:
+    """A warning at every start would soon be read by nobody."""
     assert allow_open_files(1) == 1
+    assert not caplog.records
 
 
 def test_installing_twice_changes_nothing() -> None:
