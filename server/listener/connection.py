@@ -130,8 +130,6 @@ class Connection(TCPServer):
             # Caught here already, so that the application hears of the end instead of being cancelled.
             except* Exception as group:
                 self._report(group)
-            finally:
-                self.protocol.release()
             await self.protocol.handle(Closed())
             await self._shut()
 

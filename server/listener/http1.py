@@ -75,11 +75,6 @@ class Http1(H11Protocol):
         assert self._websocket is not None
         await self._websocket.end_late()
 
-    def release(self) -> None:
-        """Give back what is held of a message that will not be finished, however the connection ended."""
-        if self._websocket is not None:
-            self._websocket.forget_parts()
-
     @property
     def expects_more(self) -> bool:
         """Whether bytes may still come that nobody will read."""

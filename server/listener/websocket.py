@@ -33,7 +33,7 @@ CLOSE_TIMEOUT = 1.0
 _TURN = 32
 # Frames without a byte in one message; the limit of its size does not bound them.
 _EMPTY_FRAMES = 10_000
-# Bytes of an unfinished message that its socket may hold without asking.
+# Bytes of an unfinished message that its socket may hold whatever the others hold.
 _FREE = 4 * 2**10
 
 _OVER = frozenset({ConnectionState.CLOSED, ConnectionState.REMOTE_CLOSING})
@@ -163,7 +163,7 @@ class WebSocket(WSStream):
             self._parts.write(part)
             joined = self._parts.getvalue()
             whole = joined.decode() if isinstance(event.data, str) else joined
-        self.forget_parts()
+        self._forget_parts()
         assert self.app_put is not None
         text, binary = (whole, None) if isinstance(whole, str) else (None, whole)
         await self.app_put({"type": "websocket.receive", "bytes": binary, "text": text})
@@ -192,7 +192,7 @@ class WebSocket(WSStream):
             return 0
         return int(header.payload_len - decoder.payload_consumed)
 
-    def forget_parts(self) -> None:
+    def _forget_parts(self) -> None:
         """Hold nothing more of the message under way: it is whole, or never will be."""
         self._peer.listener.give_back(self._held)
         self._parts, self._size, self._empty_frames, self._held, self._due = None, 0, 0, 0, inf
@@ -215,7 +215,7 @@ class WebSocket(WSStream):
     async def _fail(self, code: int) -> None:
         """Close for what the peer sent, hear nothing more, and keep nothing of it (fault 6)."""
         self._deaf = True
-        self.forget_parts()
+        self._forget_parts()
         if self.connection.state is ConnectionState.OPEN:
             self._code = int(code)
             await self._send_wsproto_event(CloseConnection(code=code))
@@ -227,7 +227,7 @@ class WebSocket(WSStream):
         if self.closed:
             return
         self.closed = True
-        self.forget_parts()
+        self._forget_parts()
         if self.app_put is not None:
             end = {"type": "websocket.disconnect", "code": self._code, "reason": self._reason}
             await self.app_put(end)
@@ -259,7 +259,7 @@ class WebSocket(WSStream):
     async def _close(self, code: int, reason: str | None) -> None:
         self.state = ASGIWebsocketState.CLOSED
         self._code = code
-        self.forget_parts()
+        self._forget_parts()
         await self._send_wsproto_event(CloseConnection(code=code, reason=reason or None))
         self._tasks.spawn_named("listener close", self._wait_for_close)
 
