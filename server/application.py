@@ -77,7 +77,7 @@ class Application:
 
 
 def _spare_the_collector() -> None:
-    """Keep garbage collections rare and short: a full one over thousands of sockets holds the loop for a second.
+    """Keep garbage collections rare and short: with thousands of sockets, a full one takes a second.
 
     What exists at the start stays to the end, so it need not be looked at again.
     """
