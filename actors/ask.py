@@ -43,10 +43,17 @@ class Promise(Generic[R]):
         self._settle(late=False)
 
     async def wait(self) -> R:
+        """The answer, once: it is not kept."""
         await self._done.wait()
         if self._error is not None:
-            raise self._error
-        return cast(R, self._value)
+            # Raised, an error refers to this frame: a way back from here would make a cycle.
+            error, self._error = self._error, None
+            try:
+                raise error
+            finally:
+                del error
+        value, self._value = self._value, None  # it may refer to the question, and the question does to this
+        return cast(R, value)
 
     def _settle(self, *, late: bool = True) -> bool:
         if self._done.is_set():

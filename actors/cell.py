@@ -72,7 +72,6 @@ class Cell:
             bearing or math.inf,
         )
         self.dead_letters = world.dead_letters
-        self.ref: ActorRef[Any] = ActorRef(self)
         self.state = State.STARTING
         self.since = trio.current_time()
         self.restarts = 0
@@ -94,6 +93,11 @@ class Cell:
         self.reason: ExitReason | None = None
 
     # -- what an actor may ask of the runtime (see `actor.Context`)
+
+    @property
+    def ref(self) -> ActorRef[Any]:
+        # Made when asked for: kept, it would be a cycle for the collector in every actor that ends.
+        return ActorRef(self)
 
     def spawn(
         self,
@@ -317,6 +321,7 @@ class Cell:
         self._set(State.GONE)
         self._close_mailbox()
         self._unanswered.fail(self.address)
+        self.factory = _no_more
         if self.parent is not None:
             self.parent.children.pop(self.name, None)
         self.world.cells.pop(self.address, None)
@@ -349,3 +354,8 @@ def _first_then(first: Actor[N], factory: Callable[[], Actor[N]]) -> Callable[[]
     """A factory that gives *first* once, and then what *factory* makes."""
     unused = [first]
     return lambda: unused.pop() if unused else factory()
+
+
+def _no_more() -> Actor[Any]:
+    # Instead of the factory of an actor that is gone, which may hold on to much.
+    raise AssertionError("an actor that is gone does not come back")

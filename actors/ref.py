@@ -28,7 +28,7 @@ class Recipient(Protocol):
 
 
 class ActorRef(Generic[M]):
-    """Sends messages of the family M to one actor."""
+    """Sends messages of the family M to one actor. Refs to the same actor are equal."""
 
     __slots__ = ("_recipient",)
 
@@ -37,6 +37,12 @@ class ActorRef(Generic[M]):
 
     def __repr__(self) -> str:
         return f"<ActorRef {self.address}>"
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, ActorRef) and other._recipient is self._recipient
+
+    def __hash__(self) -> int:
+        return hash(self._recipient)
 
     @property
     def address(self) -> str:

@@ -191,7 +191,7 @@ class Wild(Actor[Any]):
                 self.start_task(self._answer_later, message, name="later")
             case "refuse":
                 message.refuse(Boom())
-            case "pass on" if other is not self.ref:
+            case "pass on" if other != self.ref:
                 await self._pass_on(message, other)
 
     async def _pass_on(self, message: Query, other: ActorRef[Any]) -> None:

@@ -182,7 +182,7 @@ async def test_a_ref_knows_its_address_and_whether_it_is_any_use(autojump_clock:
         ref = here.spawn(Part())
         assert (repr(ref), ref.alive) == ("<ActorRef root/child>", True)
         assert here.root.now() == trio.current_time()
-        assert here.system.find("root/child") is ref
+        assert here.system.find("root/child") == ref
         assert here.system.find("root/nobody") is None
         ref.stop()
         assert not ref.alive
