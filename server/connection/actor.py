@@ -8,6 +8,7 @@ from typing import Any
 
 from actors import Actor, Crashed, ExitReason, Restart, Stopped
 from server.messages import (
+    TOO_SLOW,
     Adopt,
     Close,
     ConnectionMessage,
@@ -26,8 +27,6 @@ from .wire import Greeting, encoded
 
 log = logging.getLogger(__name__)
 
-TOO_SLOW = "too slow"
-"""The reason a connection is stopped with when its mailbox overflows."""
 DISCONNECTED = "disconnected"
 """The reason a connection is stopped with when its socket is gone."""
 

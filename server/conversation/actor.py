@@ -6,26 +6,19 @@ It never waits for a member: what a socket can't take is that connection's own t
 from __future__ import annotations
 
 import logging
-from collections import deque
 from collections.abc import Callable, Mapping
 from datetime import datetime
 from functools import partial
 
-import trio
-from attrs import define, field, frozen
-
-from actors import Actor, ActorError, ActorRef, ExitReason, MailboxFull, Stopped, Timer
-from server.chat import ConversationKey, Message, Transcript, Turn, weight_of
+from actors import Actor, ActorError, ActorRef, ExitReason, Stopped
+from server.chat import ConversationKey, Turn, weight_of
 from server.messages import Activate as ActivateConnection
 from server.messages import (
     Busy,
     ConnectionInfo,
-    ConnectionMessage,
     ConversationMessage,
-    Deliver,
     DirectoryMessage,
     Draining,
-    Event,
     FinishReplies,
     GetMessages,
     Join,
@@ -51,6 +44,8 @@ from server.messages import (
 )
 
 from .allowance import Allowance
+from .members import Members
+from .state import ConversationState, Question, RunningReply
 
 log = logging.getLogger(__name__)
 
@@ -58,44 +53,8 @@ FAILED = "Sorry, something went wrong while answering."
 TOOK_TOO_LONG = "Sorry, the answer took too long."
 INTERRUPTED = "Sorry, the server is restarting. Please ask again."
 
-# A fan-out lets other tasks run after so many receivers.
-FAN_OUT_SLICE = 64
 # How long a pipeline may take to accept a turn, and a reply to end by itself after its total time-out.
 PIPELINE_PATIENCE = 5.0
-
-
-@frozen
-class Question:
-    """A user's message that waits for its reply, with its inline data still in it."""
-
-    message: Message
-    stream: bool
-    weight: int
-
-
-@define
-class ConversationState:
-    """What of a conversation survives a crash of its actor.
-
-    `answering` is the question whose reply is being written, by `writer`.
-    """
-
-    transcript: Transcript
-    waiting: deque[Question] = field(factory=deque)
-    answering: Question | None = None
-    writer: ActorRef[object] | None = None
-    lived: bool = False
-    draining: bool = False
-
-
-@define
-class RunningReply:
-    """The reply that is being written now."""
-
-    id: int
-    stream: bool
-    writer: ActorRef[object]
-    overdue: Timer
 
 
 class Conversation(Actor[ConversationMessage]):
@@ -133,7 +92,7 @@ class Conversation(Actor[ConversationMessage]):
         self._limit = queue
         self._questions = questions
         self._now = now
-        self._members: dict[str, ActorRef[ConnectionMessage]] = {}
+        self._members = Members()
         self._reply: RunningReply | None = None
         self._drained: list[FinishReplies] = []
         self._usage: Usage | None = None
@@ -175,7 +134,7 @@ class Conversation(Actor[ConversationMessage]):
             case Join():
                 await self._join(message)
             case MemberGone():
-                self._members.pop(message.connection_id, None)
+                self._members.remove(message.connection_id)
             case GetMessages():
                 message.answer(self._transcript.messages()[-message.limit :])
             case Reset():
@@ -196,32 +155,16 @@ class Conversation(Actor[ConversationMessage]):
         info = request.info
         welcome = Welcomed(info.connection_id, self._key, self._transcript.cursor, info.user, self._now())
         self._add_member(info)
-        self._tell(info.connection_id, info.ref, Deliver(welcome))
+        self._members.tell(info.connection_id, welcome)
         await self._registry.tell(ActivateConnection(info.connection_id))
         if self._reply is not None and self._reply.stream and self._transcript.open_reply is not None:
             so_far = self._transcript.open_reply.so_far()
-            self._tell(info.connection_id, info.ref, Deliver(ReplyGrew(self._key.session_type, so_far)))
+            self._members.tell(info.connection_id, ReplyGrew(self._key.session_type, so_far))
         request.answer(None)
 
     def _add_member(self, info: ConnectionInfo) -> None:
-        self._members[info.connection_id] = info.ref
+        self._members.add(info)
         self.watch(info.ref, partial(MemberGone, info.connection_id))
-
-    async def _fan_out(self, event: Event) -> None:
-        message = Deliver(event)
-        for number, (connection_id, ref) in enumerate(list(self._members.items()), start=1):
-            self._tell(connection_id, ref, message)
-            if number % FAN_OUT_SLICE == 0:
-                await trio.lowlevel.checkpoint()
-
-    def _tell(self, connection_id: str, ref: ActorRef[ConnectionMessage], message: Deliver) -> None:
-        try:
-            ref.tell_nowait(message)
-        except MailboxFull:
-            ref.stop("too slow")
-            self._members.pop(connection_id, None)
-        except ActorError:
-            self._members.pop(connection_id, None)
 
     # -- messages
 
@@ -240,7 +183,7 @@ class Conversation(Actor[ConversationMessage]):
         self._waiting.append(Question(message, request.stream, weight))
         assert message.seq is not None
         request.answer(Receipt(message.id, message.seq))
-        await self._fan_out(MessagePosted(self._key.session_type, message))
+        await self._members.tell_all(MessagePosted(self._key.session_type, message))
 
     async def _reset(self, request: Reset) -> None:
         self._forget_waiting()
@@ -291,7 +234,7 @@ class Conversation(Actor[ConversationMessage]):
             return  # from a reply that was ended here before it noticed
         written.text += chunk.text
         if reply.stream and self._members:
-            await self._fan_out(ReplyGrew(self._key.session_type, written.so_far()))
+            await self._members.tell_all(ReplyGrew(self._key.session_type, written.so_far()))
 
     async def _stop_reply(self, reason: str, otherwise: str = "") -> None:
         assert self._reply is not None
@@ -306,7 +249,7 @@ class Conversation(Actor[ConversationMessage]):
             self._reply.overdue.cancel()
             self._reply = None
         self._settle_question()
-        await self._fan_out(ReplyEnded(self._key.session_type, message))
+        await self._members.tell_all(ReplyEnded(self._key.session_type, message))
         self._answer_drained()
 
     def _settle_question(self) -> None:

@@ -34,8 +34,9 @@ from server.messages import (
     Usage,
 )
 
-from .actor import Conversation, ConversationState
+from .actor import Conversation
 from .allowance import Allowance
+from .state import ConversationState
 
 log = logging.getLogger(__name__)
 

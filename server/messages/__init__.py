@@ -5,6 +5,7 @@ import each other.
 """
 
 from .connection import (
+    TOO_SLOW,
     Adopt,
     Close,
     ConnectionInfo,
@@ -14,6 +15,7 @@ from .connection import (
     Deliver,
     Flush,
     Follow,
+    tell_or_stop,
 )
 from .conversation import (
     ConversationMessage,
@@ -51,6 +53,7 @@ from .registry import (
 )
 
 __all__ = [
+    "TOO_SLOW",
     "Activate",
     "Active",
     "Adopt",
@@ -110,4 +113,5 @@ __all__ = [
     "Usage",
     "Welcomed",
     "WriteReply",
+    "tell_or_stop",
 ]

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from attrs import frozen
 
-from actors import ActorRef, Down, Question
+from actors import ActorRef, Down, MailboxFull, Question, RecipientStopped
 from server.chat import ConversationKey, Sender
 
 from .events import Event
@@ -73,3 +73,19 @@ class Adopt(ConnectionsMessage, Question[ConnectionsMessage, ActorRef[Connection
 
     connection_id: str
     transport: Any
+
+
+TOO_SLOW = "too slow"
+"""The reason a connection is stopped with when its mailbox overflows; its client is closed with 4408."""
+
+
+def tell_or_stop(ref: ActorRef[ConnectionMessage], message: ConnectionMessage) -> bool:
+    """Tell a connection without waiting; one with no room is stopped as too slow. False if it was not told."""
+    try:
+        ref.tell_nowait(message)
+    except MailboxFull:
+        ref.stop(TOO_SLOW)
+        return False
+    except RecipientStopped:
+        return False  # gone already; word of it is on its way
+    return True

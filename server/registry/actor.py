@@ -10,7 +10,7 @@ from functools import partial
 import trio
 from attrs import define, field
 
-from actors import Actor, ActorError, MailboxFull
+from actors import Actor
 from server.messages import (
     Activate,
     Active,
@@ -31,6 +31,7 @@ from server.messages import (
     Register,
     RegistryMessage,
     Statistics,
+    tell_or_stop,
 )
 
 # A walk over all connections lets other tasks run after so many of them.
@@ -149,18 +150,7 @@ class Registry(Actor[RegistryMessage]):
         for number, entry in enumerate(list(self._entries.values()), start=1):
             # Whoever has not been welcomed yet gets no broadcast, but must not miss that all is closed.
             if pipeline is None or (entry.active and entry.info.key.pipeline == pipeline):
-                told += _tell(entry.info, message)
+                told += tell_or_stop(entry.info.ref, message)
             if number % SLICE == 0:
                 await trio.lowlevel.checkpoint()
         return told
-
-
-def _tell(info: ConnectionInfo, message: ConnectionMessage) -> bool:
-    try:
-        info.ref.tell_nowait(message)
-    except MailboxFull:
-        info.ref.stop("too slow")
-        return False
-    except ActorError:
-        return False  # gone already; word of it is on its way
-    return True
