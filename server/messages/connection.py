@@ -80,7 +80,7 @@ TOO_SLOW = "too slow"
 
 
 def tell_or_stop(ref: ActorRef[ConnectionMessage], message: ConnectionMessage) -> bool:
-    """Tell a connection without waiting; one with no room is stopped as too slow. False if it was not told."""
+    """Tell a connection without waiting; one with no room is stopped as too slow. False if it is not told."""
     try:
         ref.tell_nowait(message)
     except MailboxFull:
