@@ -38,6 +38,8 @@ from server.protocol import (
     encode,
     message_data,
 )
+
+TOO_MANY = "A frame must not have more than 10000 values"
 from server.protocol.codec import MAX_DEPTH, MAX_VALUES
 
 from .messages import message
@@ -477,3 +479,40 @@ def test_the_time_of_a_message_is_not_the_clients() -> None:
     frame = decoded(message=[{"type": "AtAll"}], timestamp="1970-01-01", id=5, sender={"id": "root"})
 
     assert frame == MessageFrame((AtAll(),))
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "a, " * 50_000,
+        '[{"a": 1}]' * 20_000,
+        ',"' * 50_000,
+        "\\" * 50_000 + "," * 50_000,
+        "\n,\u2028" * 20_000,
+    ],
+)
+def test_marks_within_text_are_no_values(text: str) -> None:
+    """A novel has more commas than a frame may have values."""
+    frame = decode(json.dumps({"message": [{"type": "Plain", "text": text}]}))
+
+    assert isinstance(frame, MessageFrame)
+    assert frame.message == (Plain(text),)
+
+
+@pytest.mark.parametrize(
+    ("monster", "text"),
+    [
+        ('{"message":[' + ",".join(['{"type":"AtAll"}'] * 50_000) + "]}", TOO_MANY),
+        ('{"type":"ping","x":[' + ",".join(["{}"] * 50_000) + "]}", TOO_MANY),
+        ('{"x":"' + "," * 50_000 + '",' + '""' * 200_000, TOO_MANY),
+        ("[" * 100_000, "Invalid JSON format"),
+        ('{"x":"' + "," * 50_000 + "\\" * 100_000, "Invalid JSON format"),
+        ('{"x":"' + ',\\"' * 50_000, "Invalid JSON format"),
+    ],
+)
+def test_a_monster_is_told_what_it_is(monster: str, text: str) -> None:
+    """However it is made, and whether or not it is JSON at all."""
+    with pytest.raises(BadFrame) as refused:
+        decode(monster)
+
+    assert refused.value.text == text
