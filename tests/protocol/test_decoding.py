@@ -38,11 +38,11 @@ from server.protocol import (
     encode,
     message_data,
 )
-
-TOO_MANY = "A frame must not have more than 10000 values"
 from server.protocol.codec import MAX_DEPTH, MAX_VALUES
 
 from .messages import message
+
+TOO_MANY = "A frame must not have more than 10000 values"
 
 
 def decoded(**frame: Any) -> ClientFrame:
