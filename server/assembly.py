@@ -9,12 +9,11 @@ import uuid
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
 from functools import partial
-from typing import Never
 
 import trio
 from attrs import frozen
 
-from actors import Actor
+from actors import Supervisor
 from server.chat import Limits
 from server.config import (
     AnyPipeline,
@@ -76,7 +75,7 @@ class Life:
     ended: Callable[[], Awaitable[None]]
 
 
-class Root(Actor[Never]):
+class Root(Supervisor):
     """The root supervisor: starts every actor, and ends when the server does."""
 
     def __init__(
@@ -86,9 +85,6 @@ class Root(Actor[Never]):
         self._specs = specs
         self._life = life
         self._world = world or World()
-
-    async def handle(self, message: Never) -> None:
-        raise AssertionError("the root has no messages")
 
     async def started(self) -> None:
         await self._life.opened(await self._start())

@@ -19,6 +19,7 @@ from server.messages import ConversationMessage, ReplyChunk, ReplyFailed, ReplyF
 
 from .errors import PipelineError, ReplyTimedOut
 from .port import Finish, Model
+from .reply_text import ReplyText, whole
 
 log = logging.getLogger(__name__)
 
@@ -75,7 +76,7 @@ class Reply(Actor[Never]):
 
     async def _tell_news(self) -> None:
         if self._untold:
-            text = sayable("".join(self._untold))
+            text = "".join(self._untold)
             self._untold.clear()
             await self._reply_to.tell(ReplyChunk(self._id, text))
 
@@ -84,7 +85,7 @@ class Reply(Actor[Never]):
     async def _write(self) -> None:
         try:
             finish = await self._in_time()
-            self._end = ReplyFinished(self._id, sayable(finish.reason), _counts(finish.usage))
+            self._end = ReplyFinished(self._id, whole(finish.reason), _counts(finish.usage))
         except PipelineError as error:
             log.warning("%s: %s: %s", self.ref.address, type(error).__name__, error)
             self._end = ReplyFailed(self._id, error.said)
@@ -101,19 +102,25 @@ class Reply(Actor[Never]):
         raise ReplyTimedOut(f"took longer than {self._total_timeout:g} s")
 
     async def _pull(self) -> Finish:
-        finish, room = Finish(), LONGEST
+        finish, text = Finish(), ReplyText(LONGEST)
         stream = self._model.reply(self._turn)
-        async with aclosing(stream):
-            while (piece := await self._next(stream)) is not None:
-                if isinstance(piece, Finish):
-                    finish = piece
-                elif piece:
-                    self._untold.append(piece[:room])
-                    self._news.set()
-                    room -= len(piece)
-                    if room < 0:
+        try:
+            async with aclosing(stream):
+                while (piece := await self._next(stream)) is not None:
+                    if isinstance(piece, Finish):
+                        finish = piece
+                    else:
+                        self._add(text.feed(piece))
+                    if text.cut:
                         return Finish("length", finish.usage)
+        finally:
+            self._add(text.close())
         return finish
+
+    def _add(self, text: str) -> None:
+        if text:
+            self._untold.append(text)
+            self._news.set()
 
     async def _next(self, stream: AsyncGenerator[str | Finish, None]) -> str | Finish | None:
         with trio.move_on_after(self._idle_timeout):
@@ -121,17 +128,8 @@ class Reply(Actor[Never]):
         raise ReplyTimedOut(f"was silent for {self._idle_timeout:g} s")
 
 
-def sayable(text: str) -> str:
-    """*text* with lone surrogates, which no frame can carry, replaced."""
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
-    return text
-
-
 def _counts(usage: Mapping[str, Any] | None) -> dict[str, int] | None:
     """The plain counts in an upstream's usage; it may hold anything."""
     if usage is None:
         return None
-    return {sayable(key): value for key, value in usage.items() if type(value) is int and abs(value) < 2**53}
+    return {whole(key): value for key, value in usage.items() if type(value) is int and abs(value) < 2**53}

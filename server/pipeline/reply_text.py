@@ -31,12 +31,12 @@ class ReplyText:
         self._half = ""
         if "\ud800" <= text[-1:] <= "\udbff":
             text, self._half = text[:-1], text[-1]
-        return self._bounded(_whole(text))
+        return self._bounded(whole(text))
 
     def close(self) -> str:
         """What was held back for a second half that never came."""
         text, self._half = self._half, ""
-        return self._bounded(_whole(text))
+        return self._bounded(whole(text))
 
     def _bounded(self, text: str) -> str:
         if self._left is None:
@@ -48,7 +48,8 @@ class ReplyText:
         return text
 
 
-def _whole(text: str) -> str:
+def whole(text: str) -> str:
+    """*text* with the halves of surrogate pairs joined, and those without their other half replaced."""
     if not _SURROGATE.search(text):
         return text
     # UTF-16 is where surrogates mean something: the way there and back joins pairs and replaces the rest.

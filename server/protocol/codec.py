@@ -39,6 +39,8 @@ MAX_DEPTH = 32
 # without a bound, 8 MB of the smallest components would hold up everybody else for seconds.
 MAX_VALUES = 10_000
 TOO_MANY_VALUES = f"A frame must not have more than {MAX_VALUES} values"
+# A value has at most one opening bracket and one comma to its name; there may be more within text.
+MOST_MARKS = 2 * MAX_VALUES
 # A string, whole or cut off, or one of the marks between values. Possessive, so that it never looks back.
 _token = re.compile(r'"[^"\\]*+(?:\\.[^"\\]*+)*+(?:"|\\?\Z)|[\[\]{},]', re.DOTALL)
 
@@ -79,12 +81,16 @@ def decode(text: str) -> ClientFrame:
     Raises:
         BadFrame: It can't be used; the error says why.
     """
-    _check_tokens(text)
+    brackets = text.count("[") + text.count("{")
+    marks = brackets + text.count(",")
+    if marks > MOST_MARKS:
+        _check_tokens(text)
     try:
         frame = orjson.loads(text)
     except (orjson.JSONDecodeError, RecursionError):
         raise BadFrame(INVALID_JSON) from None
-    _check_shape(text, frame)
+    if brackets > MAX_DEPTH or marks >= MAX_VALUES:
+        _check_shape(frame)
     if not isinstance(frame, dict):
         raise BadFrame("A frame must be a JSON object")
     match frame.get("type", "message"):
@@ -136,9 +142,6 @@ def _check_tokens(text: str) -> None:
     Raises:
         BadFrame: It has more values, or nests deeper, than `_check_shape` lets pass.
     """
-    most = 2 * MAX_VALUES  # a value has at most one opening mark and one comma to its name
-    if text.count(",") + text.count("[") + text.count("{") <= most:
-        return
     depth = marks = 0
     for number, token in enumerate(_token.finditer(text)):
         mark = text[token.start()]
@@ -150,19 +153,16 @@ def _check_tokens(text: str) -> None:
         if depth > MAX_DEPTH:
             raise BadFrame(INVALID_JSON)
         # With more strings than its marks can separate it is no JSON, and as long.
-        if marks > most or number > 4 * most:
+        if marks > MOST_MARKS or number > 4 * MOST_MARKS:
             raise BadFrame(TOO_MANY_VALUES)
 
 
-def _check_shape(text: str, frame: Any) -> None:
-    """Refuse what is too deep or too wide, walking only what has enough brackets or commas to be so.
+def _check_shape(frame: Any) -> None:
+    """Refuse what is too deep or too wide; for frames with brackets or commas enough to be so.
 
     Raises:
         BadFrame: It is.
     """
-    brackets = text.count("[") + text.count("{")
-    if brackets <= MAX_DEPTH and brackets + text.count(",") < MAX_VALUES:
-        return
     values = 1
     level = [frame] if isinstance(frame, dict | list) else []
     for _ in range(MAX_DEPTH):
