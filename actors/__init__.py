@@ -5,8 +5,9 @@ Every actor runs under a parent that restarts it, by its policy and within a bud
 runtime depends on trio and attrs alone and knows nothing of chat.
 """
 
-from .actor import Actor, Timer
+from .actor import Actor
 from .ask import Question
+from .causality import Activity, Origin, current, origin
 from .dead_letters import DeadLetter
 from .errors import (
     ActorDied,
@@ -15,15 +16,20 @@ from .errors import (
     MailboxFull,
     RecipientStopped,
     RestartBudgetSpent,
+    WaitCycle,
 )
 from .lifecycle import Crashed, Down, ExitReason, State, Stopped
-from .mailbox import Overflow
+from .mailbox import Envelope, Overflow
 from .ref import ActorRef
-from .restart import Backoff, Restart, RestartBudget, Streak
+from .restart import Backoff, Restart, RestartBudget, Strategy, Streak
 from .supervisor import Supervisor
-from .system import ActorSystem, ActorView
+from .system import ActorSystem
+from .timers import Timer
+from .tracing import Observer
+from .views import ActorView, CrashView, GoneView, KindTotals, MessageView, WaitView
 
 __all__ = [
+    "Activity",
     "Actor",
     "ActorDied",
     "ActorError",
@@ -32,11 +38,18 @@ __all__ = [
     "ActorView",
     "AskTimeout",
     "Backoff",
+    "CrashView",
     "Crashed",
     "DeadLetter",
     "Down",
+    "Envelope",
     "ExitReason",
+    "GoneView",
+    "KindTotals",
     "MailboxFull",
+    "MessageView",
+    "Observer",
+    "Origin",
     "Overflow",
     "Question",
     "RecipientStopped",
@@ -45,7 +58,12 @@ __all__ = [
     "RestartBudgetSpent",
     "State",
     "Stopped",
+    "Strategy",
     "Streak",
     "Supervisor",
     "Timer",
+    "WaitCycle",
+    "WaitView",
+    "current",
+    "origin",
 ]

@@ -6,26 +6,14 @@ from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable, Hashable
 from typing import Any, ClassVar, Generic, Protocol, TypeVar
 
-import trio
-
 from .lifecycle import Down, ExitReason
 from .mailbox import Overflow
 from .ref import ActorRef
-from .restart import Backoff, Restart, RestartBudget
+from .restart import Backoff, Restart, RestartBudget, Strategy
+from .timers import Timer
 
 M = TypeVar("M")
 N = TypeVar("N")
-
-
-class Timer:
-    """A message to oneself that is still to come."""
-
-    def __init__(self) -> None:
-        self._scope = trio.CancelScope()
-
-    def cancel(self) -> None:
-        """Don't send it. Does nothing if it was sent already."""
-        self._scope.cancel()
 
 
 class Context(Protocol):
@@ -46,7 +34,7 @@ class Context(Protocol):
     def start_task(self, task: Callable[..., Awaitable[None]], *args: Any, name: str) -> None: ...
     def after(self, seconds: float, message: Any) -> Timer: ...
     def watch(self, ref: ActorRef[Any], tell: Callable[[Down], Any]) -> None: ...
-    def stop(self, reason: str) -> None: ...
+    def finish(self, reason: str) -> None: ...
     def now(self) -> float: ...
 
 
@@ -63,6 +51,8 @@ class Actor(ABC, Generic[M]):
     """What `tell_nowait` meets when they are that many."""
     backoff: ClassVar[Backoff] = Backoff()
     """How soon its children are restarted, each for itself, crash after crash."""
+    strategy: ClassVar[Strategy] = Strategy.ONE_FOR_ONE
+    """Which of its children are restarted when one of them is."""
 
     context: Context
 
@@ -74,10 +64,7 @@ class Actor(ABC, Generic[M]):
         """Runs first in every life, before any message."""
 
     async def stopped(self, reason: ExitReason) -> None:
-        """Runs last in a life, after a crash too; bounded by the actor's grace.
-
-        Not when the whole system is cancelled from outside rather than stopped.
-        """
+        """Runs last in a life, after a crash or a cancellation too; bounded by the actor's grace."""
 
     def budget(self) -> RestartBudget:
         """How many restarts of its children it forgives before it fails itself."""
@@ -145,5 +132,8 @@ class Actor(ABC, Generic[M]):
         self.context.watch(ref, tell)
 
     def stop(self, reason: str = "finished") -> None:
-        """End after the message that is being handled."""
-        self.context.stop(reason)
+        """End this life after the message that is being handled: for good, unless it is permanent.
+
+        A permanent actor comes back, at the cost of one restart; `self.ref.stop()` ends it for good.
+        """
+        self.context.finish(reason)

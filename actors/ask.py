@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
-from typing import Generic, TypeVar, cast
+from typing import Any, Generic, TypeVar, cast
 
 import trio
 
@@ -15,20 +15,22 @@ R = TypeVar("R")
 
 
 class Promise(Generic[R]):
-    """The asker's side of a question: set once, by the first answer or failure."""
+    """The asker's side of a question: set once, by the first answer or failure.
 
-    __slots__ = ("_done", "_error", "_value", "on_late", "on_settled")
+    `owner` owes the answer: the actor that was asked, or the last one that the question was passed on to.
+    """
 
-    def __init__(self) -> None:
-        self._done = trio.Event()
+    __slots__ = ("_asker", "_error", "_value", "on_late", "on_passed", "on_settled", "owner", "settled")
+
+    def __init__(self, owner: Any) -> None:
+        self.owner = owner
+        self.settled = False
+        self._asker: trio.lowlevel.Task | None = None
         self._value: R | None = None
         self._error: BaseException | None = None
         self.on_late: Callable[[], None] | None = None
         self.on_settled: Callable[[], None] | None = None
-
-    @property
-    def settled(self) -> bool:
-        return self._done.is_set()
+        self.on_passed: Callable[[], None] | None = None
 
     def resolve(self, value: R) -> None:
         if self._settle():
@@ -42,9 +44,19 @@ class Promise(Generic[R]):
         """Nobody waits any more: whatever comes now is late."""
         self._settle(late=False)
 
+    def pass_on(self, owner: Any) -> None:
+        """From now on, *owner* owes the answer."""
+        self.owner = owner
+        if self.on_passed is not None:
+            self.on_passed()
+
     async def wait(self) -> R:
-        """The answer, once: it is not kept."""
-        await self._done.wait()
+        """The answer, once: it is not kept. One task may wait."""
+        if self.settled:
+            await trio.lowlevel.checkpoint()
+        else:
+            self._asker = trio.lowlevel.current_task()
+            await trio.lowlevel.wait_task_rescheduled(self._give_up)
         if self._error is not None:
             # Raised, an error refers to this frame: a way back from here would make a cycle.
             error, self._error = self._error, None
@@ -55,15 +67,24 @@ class Promise(Generic[R]):
         value, self._value = self._value, None  # it may refer to the question, and the question does to this
         return cast(R, value)
 
+    def _give_up(self, _: object) -> trio.lowlevel.Abort:
+        self._asker = None
+        return trio.lowlevel.Abort.SUCCEEDED
+
     def _settle(self, *, late: bool = True) -> bool:
-        if self._done.is_set():
+        if self.settled:
             if late and self.on_late is not None:
                 self.on_late()
             return False
-        self._done.set()
+        self.settled = True
+        self.owner = None
+        self.on_passed = None
         on_settled, self.on_settled = self.on_settled, None
         if on_settled is not None:
             on_settled()
+        if self._asker is not None:
+            trio.lowlevel.reschedule(self._asker)
+            self._asker = None
         return True
 
 
@@ -95,15 +116,15 @@ def promise_of(message: object) -> Promise[object] | None:
     return getattr(message, "_promise", None) if isinstance(message, Question) else None
 
 
-def pose(question: Question[M, R]) -> Promise[R]:
-    """Bind a fresh promise to *question*.
+def pose(question: Question[M, R], owner: Any) -> Promise[R]:
+    """Bind a fresh promise to *question*, which *owner* is asked.
 
     Raises:
         ValueError: It was asked before.
     """
     if promise_of(question) is not None:
         raise ValueError(f"this {type(question).__name__} was asked before; ask a new one")
-    promise: Promise[R] = Promise()
+    promise: Promise[R] = Promise(owner)
     object.__setattr__(question, "_promise", promise)  # questions are usually frozen
     return promise
 
@@ -114,14 +135,12 @@ class Unanswered:
     def __init__(self) -> None:
         self._open: dict[Promise[object], object] = {}
 
-    def expect(self, message: object) -> None:
-        """Note *message*, if it is a question that somebody waits on, until it is answered."""
-        promise = promise_of(message)
-        if promise is not None and not promise.settled:
-            if promise.on_settled is not None:
-                promise.on_settled()  # passed on by an actor that owes the answer no more
-            self._open[promise] = message
-            promise.on_settled = partial(self._open.__delitem__, promise)
+    def expect(self, promise: Promise[object], question: object) -> None:
+        """Note *question*, whose *promise* somebody waits on, until it is answered."""
+        if promise.on_settled is not None:
+            promise.on_settled()  # passed on by an actor that owes the answer no more
+        self._open[promise] = question
+        promise.on_settled = partial(self._open.__delitem__, promise)
 
     def fail(self, address: str) -> None:
         """Tell every asker that *address* died."""

@@ -44,6 +44,20 @@ class ActorDied(ActorError):
         self.question = question
 
 
+class WaitCycle(ActorError):
+    """The wait could never end: each actor of *cycle* waits for the next, and the last for the first.
+
+    *message* was not sent.
+    """
+
+    def __init__(self, cycle: tuple[str, ...], message: object) -> None:
+        kind = message if isinstance(message, type) else type(message)
+        way = " → ".join((*cycle, cycle[0]))
+        super().__init__(f"waiting with {kind.__name__} would never end: {way}")
+        self.cycle = cycle
+        self.message = message
+
+
 class RestartBudgetSpent(ActorError):
     """A child of *address* failed more often than the supervisor forgives; the supervisor fails with it."""
 

@@ -13,6 +13,8 @@ class State(Enum):
     STARTING = "starting"
     IDLE = "idle"
     HANDLING = "handling"
+    WAITING = "waiting"
+    """Handling, and held up by another actor: for its answer, or for room in its mailbox."""
     RESTARTING = "restarting"
     STOPPING = "stopping"
     GONE = "gone"

@@ -14,8 +14,8 @@ from enum import Enum
 from typing import Any
 
 import trio
-from attrs import define
 
+from .causality import Origin, here, next_id
 from .errors import MailboxClosed
 
 
@@ -30,14 +30,63 @@ class Overflow(Enum):
     """Drop the message that has waited longest; it is counted."""
 
 
-@define(eq=False)
 class Envelope:
-    """A message on its way. `deadline` is on trio's clock: past it, nobody waits for the work any more."""
+    """A message on its way, and what is known of its journey.
 
-    message: Any
-    deadline: float = math.inf
-    conflation_key: Hashable | None = None
-    weight: int = 0
+    Attributes:
+        message: It; `None` again once it was handled.
+        type: Its class.
+        id: Its number, unique in the process.
+        cause: The id of the message whose handling sent it; 0 if there was none.
+        origin: What the chain of causes began with.
+        sender: The address of the actor that sent it; empty from outside of all actors.
+        deadline: On trio's clock: past it, nobody waits for the work any more.
+        sent_at, began_at: On trio's clock.
+        took: Seconds of handling, once it is over.
+    """
+
+    # Written by hand, and the defaults by the class: one is made for every message.
+    __slots__ = (
+        "began_at",
+        "cause",
+        "conflation_key",
+        "deadline",
+        "id",
+        "message",
+        "origin",
+        "sender",
+        "sent_at",
+        "took",
+        "type",
+        "weight",
+    )
+
+    def __init__(self, message: Any, sent_at: float, deadline: float = math.inf) -> None:
+        self.message = message
+        self.type = type(message)
+        self.id = next_id()
+        self.sent_at = sent_at
+        self.deadline = deadline
+        self.conflation_key: Hashable | None = None
+        self.weight = 0
+        self.began_at = self.took = 0.0
+        activity = here.get()
+        if activity is None:
+            self.cause, self.sender = 0, ""
+            self.origin = Origin(self.id, self.type.__name__)
+        else:
+            self.cause, self.sender = activity.cause, activity.address
+            self.origin = activity.origin or Origin(self.id, self.type.__name__)
+
+    @property
+    def kind(self) -> str:
+        """The name of its class."""
+        return self.type.__name__
+
+    def replace(self, newer: Envelope) -> None:
+        """Become *newer*, in its own place in the queue."""
+        for name in ("message", "type", "id", "sent_at", "deadline", "weight", "cause", "sender", "origin"):
+            setattr(self, name, getattr(newer, name))
 
 
 class Mailbox:
@@ -67,12 +116,14 @@ class Mailbox:
         self.overflow = overflow
         self.peak = 0
         self.dropped = 0
+        self.rejected = 0
         self.conflated = 0
         self._conflate = conflate
         self._queue: deque[Envelope] = deque()
         self._replaceable: dict[Hashable, Envelope] = {}
         self._senders: dict[trio.lowlevel.Task, Envelope] = {}
         self._closed = False
+        self._reader_waits = False
         self._bell, self._rung = trio.open_memory_channel[None](1)
 
     def __len__(self) -> int:
@@ -81,6 +132,11 @@ class Mailbox:
     @property
     def closed(self) -> bool:
         return self._closed
+
+    @property
+    def oldest(self) -> Envelope | None:
+        """The one that is next."""
+        return self._queue[0] if self._queue else None
 
     def put_nowait(self, envelope: Envelope) -> bool:
         """Queue *envelope*; false if there is no room and the policy is `REJECT`.
@@ -91,10 +147,11 @@ class Mailbox:
         if self._closed:
             raise MailboxClosed
         self._label(envelope)
-        if envelope.conflation_key is not None and self._replaces_a_waiting_one(envelope):
+        if self._replaces_a_waiting_one(envelope):
             return True
         if self._is_full_for(envelope):
             if self.overflow is Overflow.REJECT:
+                self.rejected += 1
                 return False
             if self.overflow is Overflow.DROP_NEWEST:
                 self.dropped += 1
@@ -115,19 +172,29 @@ class Mailbox:
             raise MailboxClosed
         self._append(envelope)
 
-    async def put(self, envelope: Envelope) -> None:
-        """Queue *envelope*, waiting while there is no room. Who has waited longest gets in first.
+    def offer(self, envelope: Envelope) -> bool:
+        """Queue *envelope* if there is room, whatever the policy.
 
         Raises:
             MailboxClosed: Nobody will read it.
         """
-        await trio.lowlevel.checkpoint_if_cancelled()
         if self._closed:
             raise MailboxClosed
         self._label(envelope)
-        if self._takes(envelope):
-            await trio.lowlevel.cancel_shielded_checkpoint()
-            return
+        if self._replaces_a_waiting_one(envelope):
+            return True
+        # Nobody gets ahead of those who wait, lest small messages keep a large one out for ever.
+        if self._senders or self._is_full_for(envelope):
+            return False
+        self._append(envelope)
+        return True
+
+    async def wait_for_room(self, envelope: Envelope) -> None:
+        """Queue *envelope*, which was offered in vain. Who has waited longest gets in first.
+
+        Raises:
+            MailboxClosed: Nobody will read it.
+        """
         task = trio.lowlevel.current_task()
         self._senders[task] = envelope
 
@@ -139,25 +206,30 @@ class Mailbox:
         if self._senders.pop(task, None) is not None:
             raise MailboxClosed  # woken by `close`, not by `_let_senders_in`
 
-    async def get(self) -> Envelope:
-        """The envelope that has waited longest. A reader that is cancelled has taken none.
-
-        Raises:
-            MailboxClosed: It was closed.
-        """
-        if self._queue:
-            await trio.lowlevel.checkpoint()
-        while not self._queue:
-            try:
-                await self._rung.receive()
-            except trio.ClosedResourceError:
-                raise MailboxClosed from None
-            # The reader may have been cancelled after the bell: the message is for its successor then.
-            await trio.lowlevel.checkpoint_if_cancelled()
+    def take(self) -> Envelope | None:
+        """The envelope that has waited longest, if one is there."""
+        if not self._queue:
+            return None
         envelope = self._remove_oldest()
         if self._senders:
             self._let_senders_in()
         return envelope
+
+    async def wait(self) -> None:
+        """Wait until something was queued, somebody rang, or the mailbox was closed."""
+        self._reader_waits = True
+        try:
+            await self._rung.receive()
+        except trio.ClosedResourceError:
+            pass
+        finally:
+            self._reader_waits = False
+
+    def ring(self) -> None:
+        """Wake the reader, if it waits."""
+        if self._reader_waits:
+            self._reader_waits = False
+            self._bell.send_nowait(None)
 
     def close(self) -> list[Envelope]:
         """Take no more and wake everybody who waits here; what was queued is handed back."""
@@ -168,6 +240,7 @@ class Mailbox:
         self._queue.clear()
         self.weight = 0
         self._replaceable.clear()
+        self._reader_waits = False
         self._rung.close()
         self._bell.close()
         for task in self._senders:
@@ -198,7 +271,7 @@ class Mailbox:
         if key is None or (older := self._replaceable.get(key)) is None:
             return False
         self.weight += envelope.weight - older.weight
-        older.message, older.deadline, older.weight = envelope.message, envelope.deadline, envelope.weight
+        older.replace(envelope)
         self.conflated += 1
         return True
 
@@ -210,11 +283,8 @@ class Mailbox:
         length = len(self._queue)
         if length > self.peak:
             self.peak = length
-        if length == 1:
-            try:  # noqa: SIM105 (`suppress` costs more than the rest of this method)
-                self._bell.send_nowait(None)
-            except trio.WouldBlock:
-                pass  # the reader has not come back since the last ring
+        if self._reader_waits:
+            self.ring()
 
     def _remove_oldest(self) -> Envelope:
         envelope = self._queue.popleft()

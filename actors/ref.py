@@ -2,26 +2,30 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import partial
 from typing import Any, Generic, Protocol, TypeVar
 
 import trio
 
-from .ask import Question, pose
+from .ask import Question, pose, promise_of
 from .dead_letters import DeadLetters
 from .errors import AskTimeout, MailboxClosed, MailboxFull, RecipientStopped
 from .mailbox import Envelope, Mailbox
+from .tracing import Observer
+from .waiting import Waiter, wait_for
 
 M = TypeVar("M")
 R = TypeVar("R")
 
 
-class Recipient(Protocol):
+class Recipient(Waiter, Protocol):
     """What a ref needs to know of the actor behind it."""
 
-    address: str
     mailbox: Mailbox
     dead_letters: DeadLetters
+    observers: list[Observer]
+    clock: Callable[[], float]
 
     def stop(self, reason: str) -> None: ...
     async def wait_gone(self) -> None: ...
@@ -61,8 +65,12 @@ class ActorRef(Generic[M]):
 
         Raises:
             RecipientStopped: The actor is gone; *message* rides on the error.
+            WaitCycle: There is no room, and there never would be any: the actor waits for the sender.
         """
-        await self._put(Envelope(message))
+        await trio.lowlevel.checkpoint()
+        envelope = Envelope(message, self._recipient.clock())
+        if not self._offer(envelope):
+            await self._wait_for_room(envelope)
 
     def tell_nowait(self, message: M) -> None:
         """Queue *message* at once.
@@ -72,12 +80,14 @@ class ActorRef(Generic[M]):
             RecipientStopped: The actor is gone; *message* rides on the error.
         """
         recipient = self._recipient
+        envelope = Envelope(message, recipient.clock())
         try:
-            taken = recipient.mailbox.put_nowait(Envelope(message))
+            taken = recipient.mailbox.put_nowait(envelope)
         except MailboxClosed:
             raise self._gone(message) from None
         if not taken:
             raise MailboxFull(recipient.address, message)
+        self._note_sent(envelope)
 
     async def ask(self, question: Question[M, R], *, timeout: float) -> R:
         """The answer to *question*.
@@ -89,19 +99,30 @@ class ActorRef(Generic[M]):
             AskTimeout: No answer came in time.
             ActorDied: The actor crashed or stopped before it answered.
             RecipientStopped: The actor was gone already.
+            WaitCycle: The actor waits for the asker, itself or through others, so no answer could come.
         """
-        promise = pose(question)
+        await trio.lowlevel.checkpoint_if_cancelled()
+        recipient = self._recipient
+        promise = pose(question, recipient)
+        wait = wait_for(recipient, promise, type(question))
+        if wait is not None:
+            wait.begin(question)
+            promise.on_passed = wait.refuse_cycle
         # Must not refer to the question: in a cycle, what may be large would wait for the garbage collector.
         promise.on_late = partial(
-            self._recipient.dead_letters.add, self.address, type(question), "answered too late"
+            recipient.dead_letters.add, recipient.address, type(question), "answered too late"
         )
         try:
             with trio.move_on_after(timeout) as scope:
-                await self._put(Envelope(question, scope.deadline))
+                envelope = Envelope(question, recipient.clock(), scope.deadline)
+                if not self._offer(envelope):
+                    await self._wait_for_room(envelope)
                 return await promise.wait()
         finally:
             promise.abandon()
-        raise AskTimeout(self.address, question, timeout)
+            if wait is not None:
+                wait.end()
+        raise AskTimeout(recipient.address, question, timeout)
 
     def stop(self, reason: str = "stopped") -> None:
         """Let the actor finish the message it is handling, then end it for good. Does not wait."""
@@ -111,11 +132,37 @@ class ActorRef(Generic[M]):
         """Wait until the actor has ended for good."""
         await self._recipient.wait_gone()
 
-    async def _put(self, envelope: Envelope) -> None:
+    def _offer(self, envelope: Envelope) -> bool:
         try:
-            await self._recipient.mailbox.put(envelope)
+            taken = self._recipient.mailbox.offer(envelope)
         except MailboxClosed:
             raise self._gone(envelope.message) from None
+        if taken:
+            self._note_sent(envelope)
+        return taken
+
+    async def _wait_for_room(self, envelope: Envelope) -> None:
+        wait = wait_for(self._recipient, None, envelope.type)
+        if wait is not None:
+            wait.begin(envelope.message)
+        try:
+            await self._recipient.mailbox.wait_for_room(envelope)
+        except MailboxClosed:
+            raise self._gone(envelope.message) from None
+        finally:
+            if wait is not None:
+                wait.end()
+        self._note_sent(envelope)
+
+    def _note_sent(self, envelope: Envelope) -> None:
+        recipient = self._recipient
+        message = envelope.message
+        if isinstance(message, Question):
+            promise = promise_of(message)
+            if promise is not None and promise.owner is not recipient and not promise.settled:
+                promise.pass_on(recipient)
+        for observer in recipient.observers:
+            observer.sent(envelope, recipient.address, len(recipient.mailbox))
 
     def _gone(self, message: Any) -> RecipientStopped:
         self._recipient.dead_letters.add(self.address, type(message), "recipient gone")

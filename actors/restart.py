@@ -1,4 +1,4 @@
-"""When a crashed actor is started again, and how soon."""
+"""When an actor that has ended is started again, how soon, and who with it."""
 
 from __future__ import annotations
 
@@ -14,11 +14,22 @@ class Restart(Enum):
     """Which endings of a child lead to a new start."""
 
     PERMANENT = "permanent"
-    """Whatever ended it, but being stopped."""
+    """Whatever ended it, its own `stop` too; only the `stop` of its ref or its parent's end is for good."""
     TRANSIENT = "transient"
-    """Only a crash."""
+    """A crash; who stops itself is gone."""
     TEMPORARY = "temporary"
-    """Never."""
+    """None."""
+
+
+class Strategy(Enum):
+    """Which children are restarted when one of them is."""
+
+    ONE_FOR_ONE = "one for one"
+    """That one."""
+    ONE_FOR_ALL = "one for all"
+    """All: they can't do without each other."""
+    REST_FOR_ONE = "rest for one"
+    """That one and those started after it: they depend on it."""
 
 
 @frozen

@@ -8,7 +8,7 @@ from .actor import Actor
 
 
 class Supervisor(Actor[Never]):
-    """Has no messages. Start its children in `started`; override `budget` for how much it forgives."""
+    """Has no messages. Start its children in `started`; see `budget`, `backoff` and `strategy`."""
 
     async def handle(self, message: Never) -> None:
         raise AssertionError("a supervisor has no messages")

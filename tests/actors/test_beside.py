@@ -41,17 +41,14 @@ async def test_a_timer_gets_into_a_full_mailbox(autojump_clock: MockClock) -> No
 
 
 async def test_a_cancelled_timer_sends_nothing(autojump_clock: MockClock) -> None:
-    """Nor does it leave a task behind."""
+    """Whether it was waiting already or not."""
     part = Part()
     async with stage() as here:
         here.spawn(part)
         await settle()
         timer = part.now.after(1, "A")
         await settle()
-        before = len(running_tasks())
         timer.cancel()
-        await settle()
-        assert len(running_tasks()) == before - 1
         at_once = part.now.after(1, "B")
         at_once.cancel()
         await trio.sleep(2)

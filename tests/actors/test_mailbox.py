@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Hashable
 from functools import partial
 from typing import Any
@@ -21,15 +22,38 @@ def first_letter(message: Any) -> Hashable | None:
     return message[0] if message[0].islower() else None
 
 
+def letter(message: Any, deadline: float = math.inf) -> Envelope:
+    return Envelope(message, 0.0, deadline)
+
+
+async def post(mailbox: Mailbox, envelope: Envelope) -> None:
+    """Wait for room if need be, as `ActorRef.tell` does."""
+    await trio.lowlevel.checkpoint()
+    if not mailbox.offer(envelope):
+        await mailbox.wait_for_room(envelope)
+
+
+async def fetch(mailbox: Mailbox) -> Envelope:
+    """Wait for a message, as an actor's task does."""
+    while True:
+        await trio.lowlevel.checkpoint_if_cancelled()
+        envelope = mailbox.take()
+        if envelope is not None:
+            return envelope
+        if mailbox.closed:
+            raise MailboxClosed
+        await mailbox.wait()
+
+
 def filled(*messages: str, capacity: int = 3, **options: Any) -> Mailbox:
     mailbox = Mailbox(capacity, **options)
     for message in messages:
-        assert mailbox.put_nowait(Envelope(message))
+        assert mailbox.put_nowait(letter(message))
     return mailbox
 
 
 async def rest_of(mailbox: Mailbox) -> list[Any]:
-    return [(await mailbox.get()).message for _ in range(len(mailbox))]
+    return [(await fetch(mailbox)).message for _ in range(len(mailbox))]
 
 
 async def test_messages_leave_in_the_order_they_came() -> None:
@@ -44,7 +68,7 @@ async def test_a_full_mailbox_refuses_by_default() -> None:
     """The sender has to know, and nothing that waits is lost for it."""
     mailbox = filled("A", "B", "C")
 
-    assert not mailbox.put_nowait(Envelope("D"))
+    assert not mailbox.put_nowait(letter("D"))
     assert await rest_of(mailbox) == ["A", "B", "C"]
     assert mailbox.dropped == 0
 
@@ -67,13 +91,13 @@ async def test_the_oldest_can_be_dropped_before_its_reader_has_run() -> None:
     got: list[Any] = []
 
     async def read() -> None:
-        got.append((await mailbox.get()).message)
+        got.append((await fetch(mailbox)).message)
 
     async with trio.open_nursery() as nursery:
         nursery.start_soon(read)
         await wait_all_tasks_blocked()
-        mailbox.put_nowait(Envelope("A"))
-        mailbox.put_nowait(Envelope("B"))
+        mailbox.put_nowait(letter("A"))
+        mailbox.put_nowait(letter("B"))
 
     assert (got, mailbox.dropped) == (["B"], 1)
 
@@ -84,13 +108,13 @@ async def test_closing_hands_back_what_its_reader_has_not_seen() -> None:
 
     async def read() -> None:
         with pytest.raises(MailboxClosed):
-            await mailbox.get()
+            await fetch(mailbox)
 
     async with trio.open_nursery() as nursery:
         nursery.start_soon(read)
         await wait_all_tasks_blocked()
-        mailbox.put_nowait(Envelope("A"))
-        mailbox.put_nowait(Envelope("B"))
+        mailbox.put_nowait(letter("A"))
+        mailbox.put_nowait(letter("B"))
         assert [envelope.message for envelope in mailbox.close()] == ["A", "B"]
 
 
@@ -99,9 +123,9 @@ async def test_a_cancelled_reader_has_taken_nothing() -> None:
     mailbox = Mailbox(3)
 
     async with trio.open_nursery() as nursery:
-        nursery.start_soon(mailbox.get)
+        nursery.start_soon(fetch, mailbox)
         await wait_all_tasks_blocked()
-        mailbox.put_nowait(Envelope("A"))
+        mailbox.put_nowait(letter("A"))
         nursery.cancel_scope.cancel()
 
     assert await rest_of(mailbox) == ["A"]
@@ -113,34 +137,15 @@ async def test_a_reader_finds_what_came_after_another_was_cancelled() -> None:
     mailbox = Mailbox(3)
     with trio.CancelScope() as scope:
         scope.cancel()
-        await mailbox.get()
+        await fetch(mailbox)
     for message in ("A", "B"):
-        mailbox.put_nowait(Envelope(message))
-        assert (await mailbox.get()).message == message
+        mailbox.put_nowait(letter(message))
+        assert (await fetch(mailbox)).message == message
 
     async with trio.open_nursery() as nursery:
-        nursery.start_soon(mailbox.get)
+        nursery.start_soon(fetch, mailbox)
         await wait_all_tasks_blocked()
-        assert mailbox.put_nowait(Envelope("C"))
-
-
-async def test_reading_lets_other_tasks_run() -> None:
-    """An actor that always has work must not freeze the rest."""
-    mailbox = filled("A", "B", "C")
-    order: list[str] = []
-
-    async def other() -> None:
-        for _ in range(3):
-            order.append("other")
-            await trio.lowlevel.checkpoint()
-
-    async with trio.open_nursery() as nursery:
-        nursery.start_soon(other)
-        for _ in range(3):
-            order.append((await mailbox.get()).message)
-
-    assert order.count("other") == 3
-    assert order != ["A", "B", "C", "other", "other", "other"]
+        assert mailbox.put_nowait(letter("C"))
 
 
 async def test_put_waits_for_room() -> None:
@@ -148,11 +153,11 @@ async def test_put_waits_for_room() -> None:
     mailbox = filled("A", capacity=1)
 
     async with trio.open_nursery() as nursery:
-        nursery.start_soon(mailbox.put, Envelope("B"))
+        nursery.start_soon(post, mailbox, letter("B"))
         await wait_all_tasks_blocked()
         assert len(mailbox) == 1
-        assert (await mailbox.get()).message == "A"
-        assert (await mailbox.get()).message == "B"
+        assert (await fetch(mailbox)).message == "A"
+        assert (await fetch(mailbox)).message == "B"
 
     assert mailbox.peak == 1
 
@@ -163,13 +168,13 @@ async def test_senders_get_in_in_the_order_they_came() -> None:
 
     async with trio.open_nursery() as nursery:
         for message in ("B", "C", "D"):
-            nursery.start_soon(mailbox.put, Envelope(message))
+            nursery.start_soon(post, mailbox, letter(message))
             await wait_all_tasks_blocked()
-        seen = [(await mailbox.get()).message]
-        assert not mailbox.put_nowait(Envelope("E"))
-        nursery.start_soon(mailbox.put, Envelope("F"))
+        seen = [(await fetch(mailbox)).message]
+        assert not mailbox.put_nowait(letter("E"))
+        nursery.start_soon(post, mailbox, letter("F"))
         await wait_all_tasks_blocked()
-        seen += [(await mailbox.get()).message for _ in range(4)]
+        seen += [(await fetch(mailbox)).message for _ in range(4)]
 
     assert seen == ["A", "B", "C", "D", "F"]
 
@@ -179,7 +184,7 @@ async def test_a_sender_that_is_cancelled_already_sends_nothing() -> None:
     mailbox = Mailbox(1)
     with trio.CancelScope() as scope:
         scope.cancel()
-        await mailbox.put(Envelope("A"))
+        await post(mailbox, letter("A"))
 
     assert scope.cancelled_caught
     assert len(mailbox) == 0
@@ -189,9 +194,9 @@ async def test_a_sender_that_gives_up_has_sent_nothing() -> None:
     """Cancelled means not delivered; anything else would make a retry a duplicate."""
     mailbox = filled("A", capacity=1)
     with trio.move_on_after(0) as scope:
-        await mailbox.put(Envelope("B"))
+        await post(mailbox, letter("B"))
     async with trio.open_nursery() as nursery:
-        nursery.start_soon(mailbox.put, Envelope("C"))
+        nursery.start_soon(post, mailbox, letter("C"))
         await wait_all_tasks_blocked()
         nursery.cancel_scope.cancel()
 
@@ -205,13 +210,13 @@ async def test_a_sender_already_let_in_has_sent_though_it_is_cancelled() -> None
     sent: list[str] = []
 
     async def send() -> None:
-        await mailbox.put(Envelope("B"))
+        await post(mailbox, letter("B"))
         sent.append("B")
 
     async with trio.open_nursery() as nursery:
         nursery.start_soon(send)
         await wait_all_tasks_blocked()
-        await mailbox.get()
+        await fetch(mailbox)
         nursery.cancel_scope.cancel()
 
     assert sent == ["B"]
@@ -224,7 +229,7 @@ async def test_closing_turns_waiting_senders_away() -> None:
 
     async def refused() -> None:
         with pytest.raises(MailboxClosed):
-            await mailbox.put(Envelope("B"))
+            await post(mailbox, letter("B"))
 
     async with trio.open_nursery() as nursery:
         nursery.start_soon(refused)
@@ -240,21 +245,21 @@ async def test_a_closed_mailbox_takes_and_gives_nothing() -> None:
     mailbox.close()
 
     with pytest.raises(MailboxClosed):
-        mailbox.put_nowait(Envelope("A"))
+        mailbox.put_nowait(letter("A"))
     with pytest.raises(MailboxClosed):
-        mailbox.put_urgent(Envelope("A"))
+        mailbox.put_urgent(letter("A"))
     with pytest.raises(MailboxClosed):
-        await mailbox.put(Envelope("A"))
+        await post(mailbox, letter("A"))
     with pytest.raises(MailboxClosed):
-        await mailbox.get()
+        await fetch(mailbox)
 
 
 async def test_urgent_messages_always_get_in() -> None:
     """Word of an actor's end comes once; a full mailbox must not lose it."""
     mailbox = filled("A", capacity=1)
-    mailbox.put_urgent(Envelope("B"))
+    mailbox.put_urgent(letter("B"))
 
-    assert not mailbox.put_nowait(Envelope("C"))
+    assert not mailbox.put_nowait(letter("C"))
     assert await rest_of(mailbox) == ["A", "B"]
 
 
@@ -264,7 +269,7 @@ async def test_the_newest_of_a_key_takes_the_place_of_the_waiting_one() -> None:
 
     assert (len(mailbox), mailbox.conflated) == (2, 1)
     assert await rest_of(mailbox) == ["a2", "B"]
-    assert mailbox.put_nowait(Envelope("a3"))
+    assert mailbox.put_nowait(letter("a3"))
     assert await rest_of(mailbox) == ["a3"]
     assert mailbox.conflated == 1
 
@@ -272,18 +277,18 @@ async def test_the_newest_of_a_key_takes_the_place_of_the_waiting_one() -> None:
 async def test_a_replacement_brings_its_own_deadline() -> None:
     """Else fresh work would be skipped for the age of what it replaced."""
     mailbox = Mailbox(1, conflate=first_letter)
-    mailbox.put_nowait(Envelope("a1", deadline=1))
-    mailbox.put_nowait(Envelope("a2", deadline=5))
+    mailbox.put_nowait(letter("a1", deadline=1))
+    mailbox.put_nowait(letter("a2", deadline=5))
 
-    assert (await mailbox.get()).deadline == 5
+    assert (await fetch(mailbox)).deadline == 5
 
 
 async def test_a_full_mailbox_still_takes_what_replaces_something() -> None:
     """It grows nothing, so there is no reason to refuse it, to drop for it, or to wait."""
     for overflow in Overflow:
         mailbox = filled("a1", "B", "C", overflow=overflow, conflate=first_letter)
-        assert mailbox.put_nowait(Envelope("a2"))
-        await mailbox.put(Envelope("a3"))
+        assert mailbox.put_nowait(letter("a2"))
+        await post(mailbox, letter("a3"))
         assert mailbox.dropped == 0
         assert await rest_of(mailbox) == ["a3", "B", "C"]
 
@@ -294,9 +299,9 @@ async def test_senders_that_wait_for_room_are_conflated_when_they_get_in() -> No
 
     async with trio.open_nursery() as nursery:
         for message in ("a1", "a2"):
-            nursery.start_soon(mailbox.put, Envelope(message))
+            nursery.start_soon(post, mailbox, letter(message))
             await wait_all_tasks_blocked()
-        assert (await mailbox.get()).message == "A"
+        assert (await fetch(mailbox)).message == "A"
         await wait_all_tasks_blocked()
         assert await rest_of(mailbox) == ["a2"]
 
@@ -307,7 +312,7 @@ async def test_what_is_dropped_can_not_be_replaced() -> None:
     """A replacement into a dropped envelope would vanish."""
     mailbox = filled("a1", "B", "C", "D", overflow=Overflow.DROP_OLDEST, conflate=first_letter)
 
-    assert mailbox.put_nowait(Envelope("a2"))
+    assert mailbox.put_nowait(letter("a2"))
     assert await rest_of(mailbox) == ["C", "D", "a2"]
 
 
@@ -334,7 +339,7 @@ async def _walk(overflow: Overflow, capacity: int, steps: list[str]) -> None:
         nonlocal accepted, cancelled
         with trio.CancelScope() as scope:
             scopes.append(scope)
-            await mailbox.put(Envelope(message))
+            await post(mailbox, letter(message))
             accepted += 1
         cancelled += scope.cancelled_caught
 
@@ -344,23 +349,23 @@ async def _walk(overflow: Overflow, capacity: int, steps: list[str]) -> None:
             action, _, key = step.partition(" ")
             match action:
                 case "get" if len(mailbox):
-                    read.append((await mailbox.get()).message[0])
+                    read.append((await fetch(mailbox)).message[0])
                 case "nowait":
-                    taken = mailbox.put_nowait(Envelope((number, key or None)))
+                    taken = mailbox.put_nowait(letter((number, key or None)))
                     accepted, refused = accepted + taken, refused + (not taken)
                 case "put":
                     puts += 1
                     nursery.start_soon(put, (number, key or None))
                     await wait_all_tasks_blocked()
                 case "urgent":
-                    mailbox.put_urgent(Envelope((number, None)))
+                    mailbox.put_urgent(letter((number, None)))
                     accepted, urgent = accepted + 1, urgent + 1
                 case "cancel" if scopes:
                     scopes.pop().cancel()
                     await wait_all_tasks_blocked()
             assert len(mailbox) <= capacity + urgent
         while len(mailbox):
-            read.append((await mailbox.get()).message[0])
+            read.append((await fetch(mailbox)).message[0])
             await wait_all_tasks_blocked()
 
     assert len(read) == len(set(read))

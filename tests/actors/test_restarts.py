@@ -138,13 +138,13 @@ async def test_a_temporary_actor_alone_does_not_come_back_from_a_crash(
 
 @pytest.mark.parametrize("restart", list(Restart))
 async def test_nobody_comes_back_from_a_stop(autojump_clock: MockClock, restart: Restart) -> None:
-    """To stop is to end for good, whoever said it."""
+    """To stop an actor by its ref is to end it for good, whoever does it."""
     other, own = Part(), Part()
     async with stage() as here:
         stopped = here.spawn(other, "other", restart=restart)
         stopping = here.spawn(own, "own", restart=restart)
         stopped.stop("enough")
-        await stopping.tell(Do(lambda me: me.stop("done")))
+        await stopping.tell(Do(lambda me: me.ref.stop("done")))
         await stopped.wait_gone()
         await stopping.wait_gone()
 
@@ -319,7 +319,7 @@ async def test_a_crash_on_the_way_out_costs_no_budget(autojump_clock: MockClock)
         raise Boom
 
     async with stage(Part(Unforgiving)) as here:
-        ref = here.spawn(part)
+        ref = here.spawn(part, restart=Restart.TRANSIENT)
         await ref.tell(Do(stop_and_crash))
         await ref.wait_gone()
         await settle()

@@ -56,7 +56,7 @@ async def test_an_actor_can_stop_itself_while_it_handles() -> None:
     """The most usual way to end."""
     part = Part()
     async with stage() as here:
-        ref = here.spawn(part)
+        ref = here.spawn(part, restart=Restart.TRANSIENT)
         await ref.tell(Do(lambda me: me.stop()))
         await settle()
         assert not ref.alive
@@ -68,7 +68,7 @@ async def test_an_actor_can_stop_itself_before_its_first_message() -> None:
     """It may find nothing to do."""
     part = Part(on_start=lambda me: me.stop("nothing to do"))
     async with stage() as here:
-        ref = here.spawn(part)
+        ref = here.spawn(part, restart=Restart.TRANSIENT)
         ref.tell_nowait("A")
         await ref.wait_gone()
 
@@ -231,7 +231,7 @@ async def test_a_stopping_actor_spawns_nothing_while_it_finishes() -> None:
             me.spawn(Part(), name="late")
 
     async with stage() as here:
-        ref = here.spawn(Part())
+        ref = here.spawn(Part(), restart=Restart.TRANSIENT)
         await ref.tell(Do(stop_and_spawn))
         await ref.wait_gone()
 
@@ -403,7 +403,6 @@ async def test_every_task_of_an_actor_bears_its_address(autojump_clock: MockCloc
         assert sorted(running_tasks()) == [
             "actor root/child",
             "actor root/child: helper",
-            "actor root/child: timer str",
         ]
 
 

@@ -1,0 +1,86 @@
+"""Who is running here, and because of what: the thread that leads from one message to those it caused.
+
+Each message carries the id of the one whose handling sent it, and the *origin* that all of this began with.
+A context variable tells who is running; what it holds changes from message to message, so setting it once
+per task is enough.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
+from itertools import count
+from typing import Any, NamedTuple, Protocol
+
+next_id = count(1).__next__
+"""Ids of messages and origins: unique in the process, growing."""
+
+
+class Origin(NamedTuple):
+    """Where a chain of messages began: with a client's frame, a request, or a message from nowhere."""
+
+    id: int
+    name: str
+    labels: Mapping[str, str] = {}
+
+
+class Activity(Protocol):
+    """What is going on in a task."""
+
+    @property
+    def address(self) -> str:
+        """The actor at work; empty outside of all actors."""
+
+    @property
+    def cause(self) -> int:
+        """The id of the message being handled; 0 if there is none."""
+
+    @property
+    def origin(self) -> Origin | None:
+        """What it all began with; `None` if nothing has begun."""
+
+    @property
+    def errand(self) -> str:
+        """The name of the task beside the handler that is at work; empty for the handler itself."""
+
+    @property
+    def waiter(self) -> Any:
+        """The actor's cell; `None` outside of all actors."""
+
+
+class Errand:
+    """Something that runs beside an actor's handler, or outside of all actors, on behalf of something."""
+
+    __slots__ = ("address", "cause", "errand", "origin", "waiter")
+
+    def __init__(self, address: str, errand: str, cause: int, origin: Origin | None, waiter: Any) -> None:
+        self.address = address
+        self.errand = errand
+        self.cause = cause
+        self.origin = origin
+        self.waiter = waiter
+
+
+here: ContextVar[Activity | None] = ContextVar("actor", default=None)
+
+
+def current() -> Activity | None:
+    """What the calling task is doing, if it belongs to an actor or to an `origin`."""
+    return here.get()
+
+
+@contextmanager
+def origin(name: str, **labels: str) -> Iterator[Origin]:
+    """Begin something new: what the block sends, and all that comes of it, is marked with this origin."""
+    around = here.get()
+    begun = Origin(next_id(), name, labels)
+    if around is None:
+        errand = Errand("", "", 0, begun, None)
+    else:
+        errand = Errand(around.address, around.errand, 0, begun, around.waiter)
+    token = here.set(errand)
+    try:
+        yield begun
+    finally:
+        here.reset(token)

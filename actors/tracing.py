@@ -1,0 +1,82 @@
+"""What every actor writes down of its work, always: so little that it costs next to nothing.
+
+Each cell keeps a `Ledger`; who wants to see more, while it happens, attaches an `Observer` to the system.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+
+from attrs import frozen
+
+from .lifecycle import State
+from .mailbox import Envelope
+
+RECENT = 16
+CRASHES = 5
+ERROR_LENGTH = 300
+
+
+class Observer:
+    """Is told of everything that the actors do, in the moment they do it; derive from it what you need.
+
+    Its methods are called in the middle of the runtime's work: they must be quick, must not raise, and must
+    not keep an envelope's `message`, which may be large and private.
+    """
+
+    def sent(self, envelope: Envelope, address: str, queued: int) -> None:
+        """The actor at *address* got a message; *queued* wait in its mailbox now."""
+
+    def began(self, envelope: Envelope, address: str, queued: int) -> None:
+        """It begins to handle it; *queued* still wait."""
+
+    def ended(self, envelope: Envelope, address: str, error: BaseException | None) -> None:
+        """It has handled it, or was ended by *error*, a cancellation among them."""
+
+    def changed(self, address: str, state: State) -> None:
+        """It starts, restarts, stops or is gone."""
+
+
+@frozen
+class Crash:
+    """When (on trio's clock) an actor crashed, of what, and at which message."""
+
+    at: float
+    error: str
+    kind: str | None
+    cause: int
+
+
+class Ledger:
+    """The accounts of one actor over all of its lives."""
+
+    __slots__ = ("busy", "counts", "crashed", "crashes", "expired", "recent", "restarts")
+
+    def __init__(self) -> None:
+        self.counts: dict[type, int] = {}
+        self.busy = 0.0
+        self.expired = 0
+        self.restarts = 0
+        self.recent: deque[Envelope] | None = None
+        self.crashed = 0
+        self.crashes: tuple[Crash, ...] = ()
+
+    def note(self, envelope: Envelope, ended_at: float) -> None:
+        """Enter a message that was handled. Its body is forgotten."""
+        envelope.message = envelope.conflation_key = None
+        envelope.took = took = ended_at - envelope.began_at
+        self.busy += took
+        counts, type_ = self.counts, envelope.type
+        counts[type_] = counts.get(type_, 0) + 1
+        recent = self.recent
+        if recent is None:
+            recent = self.recent = deque(maxlen=RECENT)
+        recent.append(envelope)
+
+    def note_crash(self, at: float, error: BaseException, envelope: Envelope | None) -> None:
+        kind, cause = (None, 0) if envelope is None else (envelope.kind, envelope.id)
+        text = repr(error)
+        if len(text) > ERROR_LENGTH:
+            text = text[:ERROR_LENGTH] + "…"
+        self.crashed += 1
+        self.crashes = (*self.crashes[1 - CRASHES :], Crash(at, text, kind, cause))
