@@ -21,6 +21,7 @@ from .errors import (
 from .lifecycle import Crashed, Down, ExitReason, State, Stopped
 from .mailbox import Envelope, Overflow
 from .ref import ActorRef
+from .registry import Join, Leave, Members, NameTaken, Register, Registry, Unregister, WhereIs
 from .restart import Backoff, Restart, RestartBudget, Strategy, Streak
 from .supervisor import Supervisor
 from .system import ActorSystem
@@ -45,14 +46,20 @@ __all__ = [
     "Envelope",
     "ExitReason",
     "GoneView",
+    "Join",
     "KindTotals",
+    "Leave",
     "MailboxFull",
+    "Members",
     "MessageView",
+    "NameTaken",
     "Observer",
     "Origin",
     "Overflow",
     "Question",
     "RecipientStopped",
+    "Register",
+    "Registry",
     "Restart",
     "RestartBudget",
     "RestartBudgetSpent",
@@ -62,8 +69,10 @@ __all__ = [
     "Streak",
     "Supervisor",
     "Timer",
+    "Unregister",
     "WaitCycle",
     "WaitView",
+    "WhereIs",
     "current",
     "origin",
 ]

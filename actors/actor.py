@@ -8,7 +8,7 @@ from typing import Any, ClassVar, Generic, Protocol, TypeVar
 
 from .lifecycle import Down, ExitReason
 from .mailbox import Overflow
-from .ref import ActorRef
+from .ref import ActorRef, Recipient
 from .restart import Backoff, Restart, RestartBudget, Strategy
 from .timers import Timer
 
@@ -35,6 +35,7 @@ class Context(Protocol):
     def after(self, seconds: float, message: Any) -> Timer: ...
     def watch(self, ref: ActorRef[Any], tell: Callable[[Down], Any]) -> None: ...
     def finish(self, reason: str) -> None: ...
+    def everybody(self) -> list[Recipient]: ...
     def now(self) -> float: ...
 
 

@@ -23,8 +23,7 @@ class Subject(Protocol):
     """What is read of a cell."""
 
     address: str
-    kind: type
-    actor: Any
+    kind: type[Any]
     mailbox: Mailbox
     ledger: Ledger
     state: State
@@ -35,7 +34,7 @@ class Subject(Protocol):
     reason: ExitReason | None
 
     @property
-    def ref(self) -> ActorRef[Any]: ...
+    def actor(self) -> object: ...
 
 
 @frozen

@@ -11,6 +11,7 @@ import trio
 from .ask import Question, pose, promise_of
 from .dead_letters import DeadLetters
 from .errors import AskTimeout, MailboxClosed, MailboxFull, RecipientStopped
+from .lifecycle import ExitReason, State
 from .mailbox import Envelope, Mailbox
 from .tracing import Observer
 from .waiting import Waiter, wait_for
@@ -26,6 +27,11 @@ class Recipient(Waiter, Protocol):
     dead_letters: DeadLetters
     observers: list[Observer]
     clock: Callable[[], float]
+    reason: ExitReason | None
+    watchers: Any
+    since: float
+    state: State
+    claims: set[tuple[str, str, str]] | None
 
     def stop(self, reason: str) -> None: ...
     async def wait_gone(self) -> None: ...

@@ -9,7 +9,7 @@ from typing import Any
 import trio
 
 from .actor import Actor
-from .cell import Cell
+from .cell import Cell, new_cell
 from .dead_letters import DeadLetters
 from .errors import sole
 from .inspection import describe, view_actor, view_gone, view_message, view_waits
@@ -50,20 +50,7 @@ class ActorSystem:
         if self._root is not None:
             raise RuntimeError("a system runs once; make a new one")
         self._world.clock = trio.lowlevel.current_clock().current_time
-        first = root()
-        cell = self._root = Cell(
-            self._world,
-            None,
-            lambda: first,
-            name=name,
-            address=name,
-            restart=Restart.TEMPORARY,
-            capacity=None,
-            bearing=None,
-            grace=1.0,
-            kind=type(first),
-        )
-        self._world.enter(cell)
+        cell = self._root = new_cell(self._world, None, root, name=name, restart=Restart.TEMPORARY)
         if self._stopped is not None:
             cell.stop(self._stopped)
         task_status.started()
@@ -75,7 +62,7 @@ class ActorSystem:
             raise cell.reason.error
 
     def stop(self, reason: str = "system stops") -> None:
-        """Begin to stop the whole tree, newest actors first; a system that does not run yet won't for long."""
+        """Begin to stop the whole tree, newest actors first; if it does not run yet, as soon as it does."""
         self._stopped = reason
         if self._root is not None:
             self._root.stop(reason)

@@ -7,7 +7,7 @@ from trio.testing import MockClock
 
 from actors import Crashed, Restart, Stopped
 
-from .puppets import Boom, Do, Part, Puppet, answer, busy, crash, running_tasks, settle, stage
+from .puppets import Boom, Do, Part, Puppet, answer, busy, crash, settle, stage
 
 
 async def test_a_timer_sends_when_its_time_has_come(autojump_clock: MockClock) -> None:

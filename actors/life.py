@@ -1,0 +1,325 @@
+"""One life of an actor, from `started` to `stopped`: its object, its children, its timers, its messages.
+
+Everything here is fresh after a restart. Children and helpers run in a nursery of this life; when it ends
+they are stopped first, the newest before the others.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Awaitable, Callable
+from typing import Any, Protocol, TypeVar
+
+import trio
+from attrs import define, field
+
+from .actor import Actor
+from .ask import Question, Unanswered, promise_of
+from .causality import Errand, Origin, here
+from .children import Child, Children
+from .errors import MailboxClosed, RestartBudgetSpent, sole
+from .lifecycle import Crashed, Down, ExitReason, State, Stopped
+from .mailbox import Envelope
+from .ref import ActorRef, Recipient
+from .restart import Restart, RestartBudget
+from .timers import Timer, Timers
+from .tracing import Ledger
+from .watching import Watched, forget_all, watch
+
+N = TypeVar("N")
+
+log = logging.getLogger("actors")
+
+# An actor whose mailbox never empties lets others run after so many messages, or seconds.
+TURN_MESSAGES = 64
+TURN_SECONDS = 0.001
+
+
+class Owner(Recipient, Watched, Protocol):
+    """The cell that lives this life."""
+
+    kind: type[Actor[Any]]
+    grace: float
+    restart: Restart
+    ledger: Ledger
+    current: Envelope | None
+    cause: int
+    origin: Origin | None
+    stop_reason: str | None
+    finish_reason: str | None
+
+    @property
+    def ref(self) -> ActorRef[Any]: ...
+    def make_actor(self) -> Actor[Any]: ...
+    def enter(self, state: State) -> None: ...
+    def finish(self, reason: str) -> None: ...
+    def close_mailbox(self) -> None: ...
+    def everybody(self) -> list[Recipient]: ...
+    def new_child(self, life: Life, factory: Callable[[], Actor[Any]], **options: Any) -> Any: ...
+
+
+@define(eq=False)
+class Life:
+    """What an actor may ask of the runtime (see `actor.Context`), as long as it lives."""
+
+    cell: Owner
+    children: Children
+    actor: Actor[Any] | None = None
+    begun: bool = False
+    ending: bool = False
+    """It takes no more messages."""
+    failure: BaseException | None = None
+    watched: set[Watched] = field(factory=set)
+    _budget: RestartBudget | None = None
+    _nursery: trio.Nursery | None = None
+    _scope: trio.CancelScope = field(factory=trio.CancelScope)
+    _timers: Timers = field(factory=Timers)
+    _unanswered: Unanswered = field(factory=Unanswered)
+
+    # -- what an actor may ask of the runtime
+
+    @property
+    def ref(self) -> ActorRef[Any]:
+        return self.cell.ref
+
+    def now(self) -> float:
+        return self.cell.clock()
+
+    def spawn(self, factory: Callable[[], Actor[N]], *, name: str, **options: Any) -> ActorRef[N]:
+        cell = self.cell
+        leaving = cell.stop_reason is not None or cell.finish_reason is not None
+        nursery = None if leaving or cell.state is State.STOPPING else self._nursery
+        if nursery is None:
+            raise RuntimeError(f"{cell.address} is not running; it can't start {name}")
+        if name in self.children:
+            raise ValueError(f"{cell.address} has a child named {name} already")
+        child = cell.new_child(self, factory, name=name, **options)
+        self.children.add(child)
+        nursery.start_soon(child.run, name=f"actor {child.address}")
+        ref: ActorRef[N] = child.ref
+        return ref
+
+    def start_task(self, task: Callable[..., Awaitable[None]], *args: Any, name: str) -> None:
+        cell = self.cell
+        if self._nursery is None:
+            raise RuntimeError(f"{cell.address} is not running; it can't start {name}")
+        doer = here.get() or cell
+        errand = Errand(cell.address, name, doer.cause, doer.origin, cell)
+        self._nursery.start_soon(self._run, errand, task, args, name=f"actor {cell.address}: {name}")
+
+    def after(self, seconds: float, message: Any) -> Timer:
+        cell = self.cell
+        if self._nursery is None:
+            raise RuntimeError(f"{cell.address} is not running; it can't start a timer")
+        setter = here.get() or cell
+        timer = self._timers.add(cell.clock() + seconds, message, setter.cause, setter.origin)
+        cell.mailbox.ring()  # it may be the next one now
+        return timer
+
+    def watch(self, ref: ActorRef[Any], tell: Callable[[Down], Any]) -> None:
+        watch(self, ref._recipient, tell)
+
+    def finish(self, reason: str) -> None:
+        self.cell.finish(reason)
+
+    def everybody(self) -> list[Recipient]:
+        """All living actors of the system, parents before their children."""
+        return self.cell.everybody()
+
+    # -- what others do to it
+
+    def end(self) -> None:
+        """Take no more messages after the one in hand."""
+        self.ending = True
+        self.cell.mailbox.ring()
+
+    def cancel(self, reason: str) -> None:
+        """End at once, or as soon as it begins."""
+        self.ending = True
+        self._scope.cancel(reason=reason)
+
+    def fail(self, error: BaseException) -> None:
+        """Crash; nothing to do once it is over. The first failure counts: others may come of it."""
+        if self._nursery is None:
+            return
+        if self.failure is None:
+            self.failure = sole(error)
+        self.cancel(f"{self.cell.address} crashed: {type(error).__name__}")
+
+    def learn(self, tell: Callable[[Down], Any], down: Down) -> None:
+        """Hear of the end of somebody who is watched."""
+        try:
+            message = tell(down)
+        except Exception as error:
+            self.fail(error)  # its own doing, and not the trouble of whoever it watched
+        else:
+            self._enqueue(Envelope(message, self.cell.clock()))
+
+    def grants_restart(self, child: str) -> bool:
+        """Spend a restart on *child*; if none is left this actor fails too, and its parent decides."""
+        budget = self._budget
+        if budget is None or self.ending or self.cell.state is State.STOPPING:
+            return False
+        if budget.allows(self.cell.clock()):
+            return True
+        self.fail(RestartBudgetSpent(self.cell.address, child, budget.restarts, budget.within))
+        return False
+
+    def restart_group_of(self, child: Child, delay: float) -> None:
+        """Restart *child*, which is resting, and those that go with it."""
+        self.children.note_failed(child, delay)
+        if not self.children.conducting:
+            self.children.conducting = True
+            self.start_task(self.children.restart_groups, name="restarting its children")
+
+    # -- living
+
+    async def live(self) -> ExitReason:
+        """All of it, but for what is meant for the whole program: that is raised."""
+        cell = self.cell
+        cell.enter(State.STARTING)
+        try:
+            actor = cell.make_actor()
+            actor.context = self
+            self._budget = actor.budget()
+        except Exception as error:
+            return Crashed(sole(error))
+        self.actor = actor
+        reason: ExitReason = Stopped("cancelled")
+        try:
+            async with trio.open_nursery() as nursery:
+                self._nursery = nursery
+                with self._scope:
+                    try:
+                        await actor.started()
+                        self.begun = True
+                        cell.enter(State.IDLE)
+                        await self._handle_messages(actor)
+                    except Exception as error:
+                        self.fail(error)
+                await self._wind_up()
+                nursery.cancel_scope.cancel(reason=f"{cell.address} ends")
+            reason = self._outcome()
+        finally:
+            self._nursery = None
+            self.begun = False
+            forget_all(self)
+            await self._say_goodbye(actor, reason)
+            self.actor = None
+        return reason
+
+    async def _wind_up(self) -> None:
+        cell = self.cell
+        cell.enter(State.STOPPING)
+        self._timers.clear()
+        if cell.restart is Restart.TEMPORARY:
+            cell.close_mailbox()
+        self.fail_questions()
+        await self.children.stop_all("parent stops")
+
+    def fail_questions(self) -> None:
+        """Tell everybody who still waits for an answer that none will come."""
+        self._unanswered.fail(self.cell.address)
+
+    def _outcome(self) -> ExitReason:
+        if self.failure is not None:
+            return Crashed(self.failure)
+        return Stopped(self.cell.stop_reason or self.cell.finish_reason or "restarts with its siblings")
+
+    async def _handle_messages(self, actor: Actor[Any]) -> None:
+        cell, mailbox, timers = self.cell, self.cell.mailbox, self._timers
+        clock, note, observers = cell.clock, cell.ledger.note, cell.observers
+        left, turn_ends = TURN_MESSAGES, clock() + TURN_SECONDS
+        while not self.ending:
+            if timers:
+                self._send_due()
+            envelope = mailbox.take()
+            if envelope is None:
+                await self._wait_for_messages()
+                left, turn_ends = TURN_MESSAGES, clock() + TURN_SECONDS
+                continue
+            message = envelope.message
+            envelope.began_at = now = clock()
+            if envelope.deadline <= now or (isinstance(message, Question) and not self._expect(message)):
+                cell.ledger.expired += 1
+                cell.dead_letters.add(cell.address, envelope.type, "expired")
+                continue
+            cell.current, cell.cause, cell.origin = envelope, envelope.id, envelope.origin
+            for observer in observers:
+                observer.began(envelope, cell.address, len(mailbox))
+            try:
+                await actor.handle(message)
+            except BaseException as error:
+                self._close(envelope, error)
+                raise
+            del message  # it may be large, and the next may be long in coming
+            cell.current = None
+            note(envelope, now := clock())
+            for observer in observers:
+                observer.ended(envelope, cell.address, None)
+            left -= 1
+            if left == 0 or now >= turn_ends:
+                await trio.lowlevel.checkpoint()
+                left, turn_ends = TURN_MESSAGES, clock() + TURN_SECONDS
+
+    def _close(self, envelope: Envelope, error: BaseException) -> None:
+        self.cell.ledger.note(envelope, self.cell.clock())
+        for observer in self.cell.observers:
+            observer.ended(envelope, self.cell.address, error)
+
+    async def _wait_for_messages(self) -> None:
+        cell = self.cell
+        cell.cause, cell.origin = 0, None
+        cell.since = cell.clock()
+        if self._timers:
+            with trio.CancelScope(deadline=self._timers.next_due()):
+                await cell.mailbox.wait()
+        else:
+            await cell.mailbox.wait()
+        # Woken or not, who was cancelled meanwhile takes no message: it is for the next life.
+        await trio.lowlevel.checkpoint_if_cancelled()
+
+    def _expect(self, question: Question[Any, Any]) -> bool:
+        """Note *question* as one to be answered; false if nobody waits for the answer any more."""
+        promise = promise_of(question)
+        if promise is None:
+            return True  # it was told: its answer goes nowhere
+        if promise.settled:
+            return False
+        self._unanswered.expect(promise, question)
+        return True
+
+    def _send_due(self) -> None:
+        cell = self.cell
+        while (timer := self._timers.pop_due(cell.clock())) is not None:
+            envelope = Envelope(timer.take(), timer.due)
+            envelope.sender, envelope.cause = cell.address, timer.cause
+            envelope.origin = timer.origin or envelope.origin
+            self._enqueue(envelope)
+
+    def _enqueue(self, envelope: Envelope) -> None:
+        cell = self.cell
+        try:
+            cell.mailbox.put_urgent(envelope)
+        except MailboxClosed:
+            cell.dead_letters.add(cell.address, envelope.type, "recipient gone")
+            return
+        for observer in cell.observers:
+            observer.sent(envelope, cell.address, len(cell.mailbox))
+
+    async def _run(self, errand: Errand, task: Callable[..., Awaitable[None]], args: tuple[Any, ...]) -> None:
+        here.set(errand)
+        try:
+            await task(*args)
+        except Exception as error:
+            self.fail(error)
+
+    async def _say_goodbye(self, actor: Actor[Any], reason: ExitReason) -> None:
+        cell = self.cell
+        with trio.CancelScope(shield=True, deadline=cell.clock() + cell.grace) as scope:
+            try:
+                await actor.stopped(reason)
+            except Exception:
+                log.exception("%s failed while stopping", cell.address)
+        if scope.cancelled_caught:
+            log.warning("%s was cut short in `stopped` after its grace of %g s", cell.address, cell.grace)
