@@ -7,8 +7,8 @@ per task is enough.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
+from contextlib import AbstractContextManager
 from contextvars import ContextVar
 from itertools import count
 from typing import Any, NamedTuple, Protocol
@@ -70,17 +70,32 @@ def current() -> Activity | None:
     return here.get()
 
 
-@contextmanager
-def origin(name: str, **labels: str) -> Iterator[Origin]:
-    """Begin something new: what the block sends, and all that comes of it, is marked with this origin."""
-    around = here.get()
-    begun = Origin(next_id(), name, labels)
-    if around is None:
-        errand = Errand("", "", 0, begun, None)
-    else:
-        errand = Errand(around.address, around.errand, 0, begun, around.waiter)
-    token = here.set(errand)
-    try:
-        yield begun
-    finally:
-        here.reset(token)
+class Beginning:
+    """What `origin` returns."""
+
+    __slots__ = ("_labels", "_name", "_token")
+
+    def __init__(self, name: str, labels: Mapping[str, str]) -> None:
+        self._name = name
+        self._labels = labels
+
+    def __enter__(self) -> Origin:
+        around = here.get()
+        begun = Origin(next_id(), self._name, self._labels)
+        if around is None:
+            errand = Errand("", "", 0, begun, None)
+        else:
+            errand = Errand(around.address, around.errand, 0, begun, around.waiter)
+        self._token = here.set(errand)
+        return begun
+
+    def __exit__(self, *_: object) -> None:
+        here.reset(self._token)
+
+
+def origin(name: str, **labels: str) -> AbstractContextManager[Origin]:
+    """Begin something new: what the block sends, and all that comes of it, is marked with this origin.
+
+    *labels* are for those who read traces and logs: which client it was, for example.
+    """
+    return Beginning(name, labels)

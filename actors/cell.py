@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 import math
 from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import Any
 
 import trio
 from attrs import define, field
@@ -30,8 +30,6 @@ from .waiting import Wait
 from .watching import Tell, Watcher, announce
 from .world import World
 
-N = TypeVar("N")
-
 log = logging.getLogger("actors")
 
 # An actor that still runs so long after its cancellation is called stuck; again after twice that, and so on.
@@ -51,6 +49,7 @@ class Cell:
     mailbox: Mailbox
     parent: Life | None
     _factory: Callable[[], Actor[Any]]
+    _first: Actor[Any] | None
 
     clock: Callable[[], float] = field(init=False)
     dead_letters: DeadLetters = field(init=False)
@@ -58,7 +57,6 @@ class Cell:
     life: Life | None = field(init=False)
     started_at: float = field(init=False)
     since: float = field(init=False)
-    _streak: Streak = field(init=False)
 
     state: State = State.STARTING
     task: trio.lowlevel.Task | None = None
@@ -77,15 +75,15 @@ class Cell:
     """Has ended its present life itself."""
     reason: ExitReason | None = None
     """Why it is gone."""
+    _streak: Streak | None = None
     _resetting: bool = False
     """Ends its present life because its siblings do."""
     _gate: trio.Event | None = None
     _changed: trio.Event | None = None
 
     def __attrs_post_init__(self) -> None:
-        world, parent = self.world, self.parent
+        world = self.world
         self.clock, self.dead_letters, self.observers = world.clock, world.dead_letters, world.observers
-        self._streak = Streak(self.kind.backoff if parent is None else parent.cell.kind.backoff)
         self.started_at = self.since = self.clock()
         self.life = self._new_life()
         # What the first life does is because of whatever it was spawned for.
@@ -113,7 +111,8 @@ class Cell:
     # -- for its lives
 
     def make_actor(self) -> Actor[Any]:
-        return self._factory()
+        first, self._first = self._first, None
+        return self._factory() if first is None else first
 
     def everybody(self) -> list[Recipient]:
         return list(self.world.cells.values())
@@ -240,6 +239,8 @@ class Cell:
         return self.stop_reason is None
 
     async def _restart_by_strategy(self, parent: Life) -> None:
+        if self._streak is None:
+            self._streak = Streak(parent.cell.kind.backoff)
         delay = self._streak.next_delay(self.clock(), self.world.random)
         if parent.children.strategy is Strategy.ONE_FOR_ONE:
             await self._pause(delay)
@@ -263,7 +264,7 @@ class Cell:
         self.close_mailbox()
         if life is not None:
             life.fail_questions()
-        self._factory = _no_more
+        self._factory, self._first = _no_more, None
         if self.parent is not None:
             self.parent.children.remove(self)
         self.world.leave(self)
@@ -294,13 +295,7 @@ def new_cell(
         bearing or math.inf,
     )
     address = name if parent is None else f"{parent.cell.address}/{name}"
-    return Cell(world, name, address, kind, restart, grace, mailbox, parent, _first_then(first, factory))
-
-
-def _first_then(first: Actor[N], factory: Callable[[], Actor[N]]) -> Callable[[], Actor[N]]:
-    """A factory that gives *first* once, and then what *factory* makes."""
-    unused = [first]
-    return lambda: unused.pop() if unused else factory()
+    return Cell(world, name, address, kind, restart, grace, mailbox, parent, factory, first)
 
 
 def _no_more() -> Actor[Any]:

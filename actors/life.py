@@ -69,12 +69,13 @@ class Life:
     ending: bool = False
     """It takes no more messages."""
     failure: BaseException | None = None
-    watched: set[Watched] = field(factory=set)
+    watched: set[Watched] | None = None
     _budget: RestartBudget | None = None
     _nursery: trio.Nursery | None = None
     _scope: trio.CancelScope = field(factory=trio.CancelScope)
-    _timers: Timers = field(factory=Timers)
-    _unanswered: Unanswered = field(factory=Unanswered)
+    # Most actors never need these, and what is not there costs neither memory nor the collector's time.
+    _timers: Timers | None = None
+    _unanswered: Unanswered | None = None
 
     # -- what an actor may ask of the runtime
 
@@ -112,6 +113,8 @@ class Life:
         if self._nursery is None:
             raise RuntimeError(f"{cell.address} is not running; it can't start a timer")
         setter = here.get() or cell
+        if self._timers is None:
+            self._timers = Timers()
         timer = self._timers.add(cell.clock() + seconds, message, setter.cause, setter.origin)
         cell.mailbox.ring()  # it may be the next one now
         return timer
@@ -211,7 +214,8 @@ class Life:
     async def _wind_up(self) -> None:
         cell = self.cell
         cell.enter(State.STOPPING)
-        self._timers.clear()
+        if self._timers is not None:
+            self._timers.clear()
         if cell.restart is Restart.TEMPORARY:
             cell.close_mailbox()
         self.fail_questions()
@@ -219,7 +223,8 @@ class Life:
 
     def fail_questions(self) -> None:
         """Tell everybody who still waits for an answer that none will come."""
-        self._unanswered.fail(self.cell.address)
+        if self._unanswered is not None:
+            self._unanswered.fail(self.cell.address)
 
     def _outcome(self) -> ExitReason:
         if self.failure is not None:
@@ -227,12 +232,12 @@ class Life:
         return Stopped(self.cell.stop_reason or self.cell.finish_reason or "restarts with its siblings")
 
     async def _handle_messages(self, actor: Actor[Any]) -> None:
-        cell, mailbox, timers = self.cell, self.cell.mailbox, self._timers
+        cell, mailbox = self.cell, self.cell.mailbox
         clock, note, observers = cell.clock, cell.ledger.note, cell.observers
         left, turn_ends = TURN_MESSAGES, clock() + TURN_SECONDS
         while not self.ending:
-            if timers:
-                self._send_due()
+            if self._timers:
+                self._send_due(self._timers)
             envelope = mailbox.take()
             if envelope is None:
                 await self._wait_for_messages()
@@ -286,12 +291,14 @@ class Life:
             return True  # it was told: its answer goes nowhere
         if promise.settled:
             return False
+        if self._unanswered is None:
+            self._unanswered = Unanswered()
         self._unanswered.expect(promise, question)
         return True
 
-    def _send_due(self) -> None:
+    def _send_due(self, timers: Timers) -> None:
         cell = self.cell
-        while (timer := self._timers.pop_due(cell.clock())) is not None:
+        while (timer := timers.pop_due(cell.clock())) is not None:
             envelope = Envelope(timer.take(), timer.due)
             envelope.sender, envelope.cause = cell.address, timer.cause
             envelope.origin = timer.origin or envelope.origin

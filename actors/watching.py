@@ -13,7 +13,7 @@ Tell = Callable[[Down], Any]
 class Watcher(Protocol):
     """One life of an actor that watches others: a watch does not outlast it."""
 
-    watched: set[Watched]
+    watched: set[Watched] | None
 
     def learn(self, tell: Tell, down: Down) -> None: ...
 
@@ -34,21 +34,24 @@ def watch(watcher: Watcher, watched: Watched, tell: Tell) -> None:
     if watched.watchers is None:
         watched.watchers = {}
     watched.watchers.setdefault(watcher, []).append(tell)
+    if watcher.watched is None:
+        watcher.watched = set()
     watcher.watched.add(watched)
 
 
 def forget_all(watcher: Watcher) -> None:
     """*watcher*'s life is over."""
-    for watched in watcher.watched:
+    all_watched, watcher.watched = watcher.watched, None
+    for watched in all_watched or ():
         if watched.watchers is not None:
             watched.watchers.pop(watcher, None)
-    watcher.watched.clear()
 
 
 def announce(watched: Watched, reason: ExitReason) -> None:
     """Tell everybody who watches that *watched* is gone."""
     watchers, watched.watchers = watched.watchers, None
     for watcher, tells in (watchers or {}).items():
-        watcher.watched.discard(watched)
+        if watcher.watched is not None:
+            watcher.watched.discard(watched)
         for tell in tells:
             watcher.learn(tell, Down(watched.address, reason))
