@@ -33,7 +33,7 @@ $(VENV)/.run: pyproject.toml constraints.txt | $(VENV)/bin/python
 	@touch $@
 
 $(VENV)/.test: pyproject.toml constraints.txt | $(VENV)/bin/python
-	$(PIP) --editable '.[test]'
+	$(PIP) --editable '.[test,otel]'
 	@touch $@ $(VENV)/.run
 
 $(VENV)/.model: pyproject.toml constraints.txt | $(VENV)/bin/python
@@ -41,5 +41,5 @@ $(VENV)/.model: pyproject.toml constraints.txt | $(VENV)/bin/python
 	@touch $@
 
 $(VENV)/.lint: pyproject.toml constraints.txt | $(VENV)/bin/python
-	$(PIP) --editable '.[test,lint]'
+	$(PIP) --editable '.[test,otel,lint]'
 	@touch $@ $(VENV)/.run $(VENV)/.test

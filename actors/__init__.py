@@ -14,20 +14,25 @@ from .errors import (
     ActorError,
     AskTimeout,
     MailboxFull,
+    QuestionDropped,
     RecipientStopped,
     RestartBudgetSpent,
     WaitCycle,
 )
+from .frames import FrameView
 from .lifecycle import Crashed, Down, ExitReason, State, Stopped
 from .mailbox import Envelope, Overflow
+from .recording import Recording, record
 from .ref import ActorRef
 from .registry import Join, Leave, Members, NameTaken, Register, Registry, Unregister, WhereIs
 from .restart import Backoff, Restart, RestartBudget, Strategy, Streak
 from .supervisor import Supervisor
 from .system import ActorSystem
+from .tasks import TaskView, survey_tasks, task_tree
 from .timers import Timer
 from .tracing import Observer
 from .views import ActorView, CrashView, GoneView, KindTotals, MessageView, WaitView
+from .watchdog import Hold, Watchdog
 
 __all__ = [
     "Activity",
@@ -45,7 +50,9 @@ __all__ = [
     "Down",
     "Envelope",
     "ExitReason",
+    "FrameView",
     "GoneView",
+    "Hold",
     "Join",
     "KindTotals",
     "Leave",
@@ -57,7 +64,9 @@ __all__ = [
     "Origin",
     "Overflow",
     "Question",
+    "QuestionDropped",
     "RecipientStopped",
+    "Recording",
     "Register",
     "Registry",
     "Restart",
@@ -68,11 +77,16 @@ __all__ = [
     "Strategy",
     "Streak",
     "Supervisor",
+    "TaskView",
     "Timer",
     "Unregister",
     "WaitCycle",
     "WaitView",
+    "Watchdog",
     "WhereIs",
     "current",
     "origin",
+    "record",
+    "survey_tasks",
+    "task_tree",
 ]

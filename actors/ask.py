@@ -10,7 +10,7 @@ import trio
 
 from .errors import ActorDied
 
-M = TypeVar("M")
+M_co = TypeVar("M_co", covariant=True)
 R = TypeVar("R")
 
 
@@ -47,6 +47,9 @@ class Promise(Generic[R]):
     def pass_on(self, owner: Any) -> None:
         """From now on, *owner* owes the answer."""
         self.owner = owner
+        on_settled, self.on_settled = self.on_settled, None
+        if on_settled is not None:
+            on_settled()  # who passed it on may end: it owes the answer no more
         if self.on_passed is not None:
             self.on_passed()
 
@@ -88,8 +91,8 @@ class Promise(Generic[R]):
         return True
 
 
-class Question(Generic[M, R]):
-    """Base of messages of the family M that are answered with an R.
+class Question(Generic[M_co, R]):
+    """Base of messages of the family `M_co` that are answered with an R.
 
     A question object is good for one `ask`. The asked actor calls `answer` (or `refuse`) at once or later; a
     question that was told, not asked, is answered into the void.
@@ -116,7 +119,7 @@ def promise_of(message: object) -> Promise[object] | None:
     return getattr(message, "_promise", None) if isinstance(message, Question) else None
 
 
-def pose(question: Question[M, R], owner: Any) -> Promise[R]:
+def pose(question: Question[M_co, R], owner: Any) -> Promise[R]:
     """Bind a fresh promise to *question*, which *owner* is asked.
 
     Raises:
@@ -138,7 +141,7 @@ class Unanswered:
     def expect(self, promise: Promise[object], question: object) -> None:
         """Note *question*, whose *promise* somebody waits on, until it is answered."""
         if promise.on_settled is not None:
-            promise.on_settled()  # passed on by an actor that owes the answer no more
+            promise.on_settled()  # told by an actor to itself: it is in its books already
         self._open[promise] = question
         promise.on_settled = partial(self._open.__delitem__, promise)
 

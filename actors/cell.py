@@ -19,7 +19,7 @@ from .ask import promise_of
 from .causality import Origin, here
 from .children import Children
 from .dead_letters import DeadLetters
-from .errors import ActorDied
+from .errors import ActorDied, QuestionDropped, weightiest
 from .life import Life
 from .lifecycle import Crashed, ExitReason, State, Stopped
 from .mailbox import Envelope, Mailbox
@@ -66,8 +66,8 @@ class Cell:
     errand: str = ""
     waits: list[Wait] = field(factory=list)
     ledger: Ledger = field(factory=Ledger)
-    claims: set[tuple[str, str, str]] | None = None
-    """Its names and groups, by registry (see there): one that restarts asks the living."""
+    claims: dict[tuple[str, str, str], int] | None = None
+    """Its names and groups, by registry (see there), numbered: one that restarts asks the living."""
     watchers: dict[Watcher, list[Tell]] | None = None
     stop_reason: str | None = None
     """Told to end for good."""
@@ -90,6 +90,7 @@ class Cell:
         spawner = here.get()
         if spawner is not None:
             self.cause, self.origin = spawner.cause, spawner.origin
+        self.mailbox.on_dropped = self._fail_dropped
         world.enter(self)
         self.enter(State.STARTING)
 
@@ -107,6 +108,10 @@ class Cell:
     def actor(self) -> Actor[Any] | None:
         """The object of the present life."""
         return None if self.life is None else self.life.actor
+
+    @property
+    def beside(self) -> trio.Nursery | None:
+        return None if self.life is None else self.life.nursery
 
     # -- for its lives
 
@@ -134,6 +139,11 @@ class Cell:
             promise = promise_of(envelope.message)
             if promise is not None and not promise.settled:
                 promise.fail(ActorDied(self.address, envelope.message))
+
+    def _fail_dropped(self, message: object) -> None:
+        promise = promise_of(message)
+        if promise is not None and not promise.settled:
+            promise.fail(QuestionDropped(self.address, message))
 
     def enter(self, state: State) -> None:
         self.state, self.since = state, self.clock()
@@ -207,15 +217,20 @@ class Cell:
     async def run(self) -> None:
         """All lives of this actor. Raises nothing but what is meant for the whole program."""
         reason: ExitReason = Stopped("cancelled")
+        passing: BaseException | None = None
         self.task = trio.lowlevel.current_task()
         token = here.set(self)
         try:
             while self.life is not None and await self._comes_back(ended := await self.life.live()):
                 self.life = self._new_life()
             reason = ended
+        except BaseExceptionGroup as group:
+            passing = weightiest(group)
         finally:
             self._end(reason)
             here.reset(token)
+        if passing is not None:
+            raise passing  # here, and not above, lest it refer to the group, and the group to it
 
     def _new_life(self) -> Life:
         return Life(self, Children(self.kind.strategy))
@@ -225,7 +240,7 @@ class Cell:
         if isinstance(reason, Crashed):
             log.error("%s crashed: %r", self.address, reason.error, exc_info=reason.error)
             self.ledger.note_crash(self.clock(), reason.error, self.current)
-        self.current, self.cause, self.origin = None, 0, None
+        self.current = None
         if self.stop_reason is not None or self.restart is Restart.TEMPORARY:
             return False
         if self._resetting:
@@ -236,6 +251,7 @@ class Cell:
                 return False
             await self._restart_by_strategy(self.parent)
         self.finish_reason, self._resetting = None, False
+        self.cause, self.origin = 0, None
         return self.stop_reason is None
 
     async def _restart_by_strategy(self, parent: Life) -> None:
@@ -284,6 +300,9 @@ def new_cell(
     grace: float = 1.0,
 ) -> Cell:
     """A cell that is still to run. Its first actor is made at once: its class decides the mailbox."""
+    address = name if parent is None else f"{parent.cell.address}/{name}"
+    if address in world.cells:
+        raise ValueError(f"there is an actor {address} already")
     first = factory()
     kind = type(first)
     mailbox = Mailbox(
@@ -294,7 +313,6 @@ def new_cell(
         None if kind.weight is Actor.weight else kind.weight,
         bearing or math.inf,
     )
-    address = name if parent is None else f"{parent.cell.address}/{name}"
     return Cell(world, name, address, kind, restart, grace, mailbox, parent, factory, first)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import takewhile
 from typing import Protocol
 
 import trio
@@ -76,15 +77,11 @@ class Children:
         self.conducting = True
         try:
             while self._failed and not self._closed:
-                group, delay = self._group(), max(self._failed.values())
+                spared, delay = self._spared(), max(self._failed.values())
                 self._failed.clear()
-                for child in reversed(group):
-                    if child.restart is Restart.TEMPORARY:
-                        await child.stop_and_wait(TOGETHER)
-                    else:
-                        await child.rest(TOGETHER)
+                await self._end_lives(spared)
                 await trio.sleep(delay)
-                for child in group:
+                for child in [child for child in self if child.resting]:
                     if self._failed or self._closed:
                         break  # the next round begins with those that this one leaves resting
                     child.resume()
@@ -92,11 +89,22 @@ class Children:
         finally:
             self.conducting = False
 
-    def _group(self) -> list[Child]:
-        everybody = list(self)
+    def _spared(self) -> set[Child]:
+        """Those that don't depend on any that failed."""
         if self.strategy is Strategy.REST_FOR_ONE:
-            first = min(everybody.index(child) for child in self._failed)
-            affected = set(everybody[first:])
-        else:
-            affected = set(everybody)
-        return [child for child in everybody if child in affected or child.resting]
+            return set(takewhile(lambda child: child not in self._failed, self))
+        return set()
+
+    async def _end_lives(self, spared: set[Child]) -> None:
+        """Of all but *spared*, newest first; whoever is spawned meanwhile has met what ends, and ends too."""
+        known = set(self)
+        living = [child for child in self if child not in spared]
+        while living:
+            child = living.pop()
+            if child.restart is Restart.TEMPORARY:
+                await child.stop_and_wait(TOGETHER)
+            else:
+                await child.rest(TOGETHER)
+            spawned = list(takewhile(lambda child: child not in known, reversed(self._members.values())))
+            known.update(spawned)
+            living += reversed(spawned)

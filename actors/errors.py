@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import trio
+
 
 class ActorError(Exception):
     """Base of all errors of the runtime."""
@@ -58,6 +60,15 @@ class WaitCycle(ActorError):
         self.message = message
 
 
+class QuestionDropped(ActorError):
+    """*question* left the mailbox unread: dropped for want of room, or a newer one took its place."""
+
+    def __init__(self, address: str, question: object) -> None:
+        super().__init__(f"{address} dropped {type(question).__name__} unread")
+        self.address = address
+        self.question = question
+
+
 class RestartBudgetSpent(ActorError):
     """A child of *address* failed more often than the supervisor forgives; the supervisor fails with it."""
 
@@ -71,6 +82,23 @@ class RestartBudgetSpent(ActorError):
 
 class MailboxClosed(ActorError):
     """The mailbox takes no more messages, and gives none. Internal: refs turn it into `RecipientStopped`."""
+
+
+def weightiest(group: BaseExceptionGroup[BaseException]) -> BaseException:
+    """*group* without its groups, and without its cancellations if there is anything else.
+
+    Passed on as it is, a group grows by a layer with every parent, and a deep tree breaks Python's recursion.
+    """
+    leaves: list[BaseException] = []
+    groups = [group]
+    while groups:
+        for error in groups.pop().exceptions:
+            if isinstance(error, BaseExceptionGroup):
+                groups.append(error)
+            else:
+                leaves.append(error)
+    others = [error for error in leaves if not isinstance(error, trio.Cancelled)]
+    return BaseExceptionGroup(group.message, others) if len(others) > 1 else (others or leaves)[0]
 
 
 def sole(error: BaseException) -> BaseException:

@@ -7,7 +7,8 @@ they are stopped first, the newest before the others.
 from __future__ import annotations
 
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
 from typing import Any, Protocol, TypeVar
 
 import trio
@@ -70,8 +71,9 @@ class Life:
     """It takes no more messages."""
     failure: BaseException | None = None
     watched: set[Watched] | None = None
+    nursery: trio.Nursery | None = None
+    """For children and helpers, while it lasts."""
     _budget: RestartBudget | None = None
-    _nursery: trio.Nursery | None = None
     _scope: trio.CancelScope = field(factory=trio.CancelScope)
     # Most actors never need these, and what is not there costs neither memory nor the collector's time.
     _timers: Timers | None = None
@@ -88,8 +90,9 @@ class Life:
 
     def spawn(self, factory: Callable[[], Actor[N]], *, name: str, **options: Any) -> ActorRef[N]:
         cell = self.cell
-        leaving = cell.stop_reason is not None or cell.finish_reason is not None
-        nursery = None if leaving or cell.state is State.STOPPING else self._nursery
+        # Not while it starts: a start is not torn in two, and its children are stopped like all others.
+        leaving = self.begun and (cell.stop_reason is not None or cell.finish_reason is not None)
+        nursery = None if leaving or cell.state is State.STOPPING else self.nursery
         if nursery is None:
             raise RuntimeError(f"{cell.address} is not running; it can't start {name}")
         if name in self.children:
@@ -102,15 +105,15 @@ class Life:
 
     def start_task(self, task: Callable[..., Awaitable[None]], *args: Any, name: str) -> None:
         cell = self.cell
-        if self._nursery is None:
+        if self.nursery is None:
             raise RuntimeError(f"{cell.address} is not running; it can't start {name}")
         doer = here.get() or cell
         errand = Errand(cell.address, name, doer.cause, doer.origin, cell)
-        self._nursery.start_soon(self._run, errand, task, args, name=f"actor {cell.address}: {name}")
+        self.nursery.start_soon(self._run, errand, task, args, name=f"actor {cell.address}: {name}")
 
     def after(self, seconds: float, message: Any) -> Timer:
         cell = self.cell
-        if self._nursery is None:
+        if self.nursery is None:
             raise RuntimeError(f"{cell.address} is not running; it can't start a timer")
         setter = here.get() or cell
         if self._timers is None:
@@ -120,6 +123,8 @@ class Life:
         return timer
 
     def watch(self, ref: ActorRef[Any], tell: Callable[[Down], Any]) -> None:
+        if self.nursery is None:
+            raise RuntimeError(f"{self.cell.address} is not running; it can't watch {ref.address}")
         watch(self, ref._recipient, tell)
 
     def finish(self, reason: str) -> None:
@@ -143,7 +148,7 @@ class Life:
 
     def fail(self, error: BaseException) -> None:
         """Crash; nothing to do once it is over. The first failure counts: others may come of it."""
-        if self._nursery is None:
+        if self.nursery is None:
             return
         if self.failure is None:
             self.failure = sole(error)
@@ -151,6 +156,8 @@ class Life:
 
     def learn(self, tell: Callable[[Down], Any], down: Down) -> None:
         """Hear of the end of somebody who is watched."""
+        if self.nursery is None or self.cell.state is State.STOPPING:
+            return  # the next life has not watched, and may have children of the same names
         try:
             message = tell(down)
         except Exception as error:
@@ -191,22 +198,21 @@ class Life:
         reason: ExitReason = Stopped("cancelled")
         try:
             async with trio.open_nursery() as nursery:
-                self._nursery = nursery
-                with self._scope:
-                    try:
-                        await actor.started()
-                        self.begun = True
-                        cell.enter(State.IDLE)
-                        await self._handle_messages(actor)
-                    except Exception as error:
-                        self.fail(error)
+                self.nursery = nursery
+                with self._scope, self._crashing():
+                    await actor.started()
+                    self.begun = True
+                    cell.enter(State.IDLE)
+                    await self._handle_messages(actor)
                 await self._wind_up()
                 nursery.cancel_scope.cancel(reason=f"{cell.address} ends")
             reason = self._outcome()
         finally:
-            self._nursery = None
+            self.nursery = None
             self.begun = False
             forget_all(self)
+            if self.failure is not None and not isinstance(reason, Crashed):
+                log.error("%s crashed, and all was cancelled", cell.address, exc_info=self.failure)
             await self._say_goodbye(actor, reason)
             self.actor = None
         return reason
@@ -301,7 +307,7 @@ class Life:
         while (timer := timers.pop_due(cell.clock())) is not None:
             envelope = Envelope(timer.take(), timer.due)
             envelope.sender, envelope.cause = cell.address, timer.cause
-            envelope.origin = timer.origin or envelope.origin
+            envelope.origin = timer.origin or Origin(envelope.id, envelope.kind)
             self._enqueue(envelope)
 
     def _enqueue(self, envelope: Envelope) -> None:
@@ -316,17 +322,30 @@ class Life:
 
     async def _run(self, errand: Errand, task: Callable[..., Awaitable[None]], args: tuple[Any, ...]) -> None:
         here.set(errand)
-        try:
+        with self._crashing():
             await task(*args)
+
+    @contextmanager
+    def _crashing(self) -> Iterator[None]:
+        """Crash with what the block raises; what is meant for others, like a cancellation, passes."""
+        try:
+            yield
         except Exception as error:
             self.fail(error)
+        except BaseExceptionGroup as group:
+            errors, others = group.split(Exception)
+            if errors is None or others is None:
+                raise
+            self.fail(errors)
+            raise others from None
 
     async def _say_goodbye(self, actor: Actor[Any], reason: ExitReason) -> None:
         cell = self.cell
-        with trio.CancelScope(shield=True, deadline=cell.clock() + cell.grace) as scope:
-            try:
+        scope = trio.CancelScope(shield=True, deadline=cell.clock() + cell.grace)
+        try:
+            with scope:
                 await actor.stopped(reason)
-            except Exception:
-                log.exception("%s failed while stopping", cell.address)
+        except Exception:
+            log.exception("%s failed while stopping", cell.address)
         if scope.cancelled_caught:
             log.warning("%s was cut short in `stopped` after its grace of %g s", cell.address, cell.grace)

@@ -118,6 +118,8 @@ class Mailbox:
         self.dropped = 0
         self.rejected = 0
         self.conflated = 0
+        self.on_dropped: Callable[[Any], None] = _forget
+        """Is told of a message that is dropped or replaced."""
         self._conflate = conflate
         self._queue: deque[Envelope] = deque()
         self._replaceable: dict[Hashable, Envelope] = {}
@@ -155,10 +157,11 @@ class Mailbox:
                 return False
             if self.overflow is Overflow.DROP_NEWEST:
                 self.dropped += 1
+                self.on_dropped(envelope.message)
                 return True
             while self._is_full_for(envelope):
-                self._remove_oldest()
                 self.dropped += 1
+                self.on_dropped(self._remove_oldest().message)
         self._append(envelope)
         return True
 
@@ -200,6 +203,7 @@ class Mailbox:
 
         def give_up(_: object) -> trio.lowlevel.Abort:
             del self._senders[task]
+            self._let_senders_in()  # there may be room for a smaller one
             return trio.lowlevel.Abort.SUCCEEDED
 
         await trio.lowlevel.wait_task_rescheduled(give_up)
@@ -229,13 +233,17 @@ class Mailbox:
         """Wake the reader, if it waits."""
         if self._reader_waits:
             self._reader_waits = False
-            self._bell.send_nowait(None)
+            try:  # noqa: SIM105 - `suppress` would cost something with every message
+                self._bell.send_nowait(None)
+            except trio.WouldBlock:
+                pass  # a reader that was cancelled in the moment it was rung for has left that ring behind
 
     def close(self) -> list[Envelope]:
         """Take no more and wake everybody who waits here; what was queued is handed back."""
         if self._closed:
             return []
         self._closed = True
+        self.on_dropped = _forget  # its owner's: a cycle otherwise
         left = list(self._queue)
         self._queue.clear()
         self.weight = 0
@@ -271,8 +279,10 @@ class Mailbox:
         if key is None or (older := self._replaceable.get(key)) is None:
             return False
         self.weight += envelope.weight - older.weight
+        replaced = older.message
         older.replace(envelope)
         self.conflated += 1
+        self.on_dropped(replaced)
         return True
 
     def _append(self, envelope: Envelope) -> None:
@@ -297,3 +307,7 @@ class Mailbox:
         while self._senders and self._takes(self._senders[task := next(iter(self._senders))]):
             del self._senders[task]
             trio.lowlevel.reschedule(task)
+
+
+def _forget(_: Any) -> None:
+    pass

@@ -16,7 +16,7 @@ from .mailbox import Envelope, Mailbox
 from .tracing import Observer
 from .waiting import Waiter, wait_for
 
-M = TypeVar("M")
+M_contra = TypeVar("M_contra", contravariant=True)
 R = TypeVar("R")
 
 
@@ -31,14 +31,17 @@ class Recipient(Waiter, Protocol):
     watchers: Any
     since: float
     state: State
-    claims: set[tuple[str, str, str]] | None
+    claims: dict[tuple[str, str, str], int] | None
 
     def stop(self, reason: str) -> None: ...
     async def wait_gone(self) -> None: ...
 
 
-class ActorRef(Generic[M]):
-    """Sends messages of the family M to one actor. Refs to the same actor are equal."""
+class ActorRef(Generic[M_contra]):
+    """Sends messages of one family to one actor. Refs to the same actor are equal.
+
+    It may be used where a narrower family is expected: who takes more takes that too.
+    """
 
     __slots__ = ("_recipient",)
 
@@ -64,7 +67,7 @@ class ActorRef(Generic[M]):
         """Whether it still takes messages."""
         return not self._recipient.mailbox.closed
 
-    async def tell(self, message: M) -> None:
+    async def tell(self, message: M_contra) -> None:
         """Queue *message*, waiting while the mailbox is full.
 
         Bound the wait with `trio.fail_after`.
@@ -78,7 +81,7 @@ class ActorRef(Generic[M]):
         if not self._offer(envelope):
             await self._wait_for_room(envelope)
 
-    def tell_nowait(self, message: M) -> None:
+    def tell_nowait(self, message: M_contra) -> None:
         """Queue *message* at once.
 
         Raises:
@@ -95,7 +98,7 @@ class ActorRef(Generic[M]):
             raise MailboxFull(recipient.address, message)
         self._note_sent(envelope)
 
-    async def ask(self, question: Question[M, R], *, timeout: float) -> R:
+    async def ask(self, question: Question[M_contra, R], *, timeout: float) -> R:
         """The answer to *question*.
 
         *timeout* seconds cover the wait for room in the mailbox, the wait in it, and the handling; once they
@@ -104,6 +107,7 @@ class ActorRef(Generic[M]):
         Raises:
             AskTimeout: No answer came in time.
             ActorDied: The actor crashed or stopped before it answered.
+            QuestionDropped: The mailbox dropped it, or replaced it by a newer message.
             RecipientStopped: The actor was gone already.
             WaitCycle: The actor waits for the asker, itself or through others, so no answer could come.
         """

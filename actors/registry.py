@@ -13,6 +13,7 @@ from attrs import frozen
 
 from .actor import Actor
 from .ask import Question
+from .causality import next_id
 from .errors import ActorError, RecipientStopped
 from .ref import ActorRef
 
@@ -96,10 +97,14 @@ class Registry(Actor[RegistryMessage]):
     async def started(self) -> None:
         """Learn from the living what an earlier life knew."""
         mine = self.ref.address
-        for actor in self.context.everybody():
-            for registry, what, key in sorted(actor.claims or ()):
-                if registry == mine:
-                    self._enter(what, key, ActorRef(actor))
+        found: list[tuple[int, str, str, ActorRef[Any]]] = [
+            (number, what, key, ActorRef(actor))
+            for actor in self.context.everybody()
+            for (registry, what, key), number in (actor.claims or {}).items()
+            if registry == mine
+        ]
+        for _, what, key, ref in sorted(found, key=lambda claim: claim[0]):
+            self._enter(what, key, ref)
 
     async def handle(self, message: RegistryMessage) -> None:
         match message:
@@ -110,7 +115,8 @@ class Registry(Actor[RegistryMessage]):
                     self._remove(NAME, name, self._names[name])
                 message.answer(None)
             case WhereIs(name):
-                message.answer(self._names.get(name))
+                bearer = self._names.get(name)
+                message.answer(bearer if bearer is not None and bearer.alive else None)
             case Join(group, ref):
                 if not ref.alive:
                     message.refuse(RecipientStopped(ref.address, message))
@@ -121,10 +127,11 @@ class Registry(Actor[RegistryMessage]):
                 self._remove(GROUP, group, ref)
                 message.answer(None)
             case Members(group):
-                message.answer(tuple(self._groups.get(group, ())))
+                message.answer(tuple(ref for ref in self._groups.get(group, ()) if ref.alive))
             case Forget(ref):
                 for what, key in list(self._known.get(ref, ())):
                     self._remove(what, key, ref)
+                self._known.pop(ref, None)
 
     def _register(self, question: Register, name: str, ref: ActorRef[Any]) -> None:
         bearer = self._names.get(name)
@@ -150,17 +157,15 @@ class Registry(Actor[RegistryMessage]):
         known.add((what, key))
         claims = ref._recipient.claims
         if claims is None:
-            claims = ref._recipient.claims = set()
-        claims.add((self.ref.address, what, key))
+            claims = ref._recipient.claims = {}
+        claims.setdefault((self.ref.address, what, key), next_id())
 
     def _remove(self, what: str, key: str, ref: ActorRef[Any]) -> None:
         known = self._known.get(ref)
         if known is None or (what, key) not in known:
             return
-        known.discard((what, key))
-        if not known:
-            del self._known[ref]
-        (ref._recipient.claims or set()).discard((self.ref.address, what, key))
+        known.discard((what, key))  # even if nothing is left: it is watched, and once is enough
+        (ref._recipient.claims or {}).pop((self.ref.address, what, key), None)
         if what == NAME:
             del self._names[key]
             return

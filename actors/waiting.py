@@ -23,6 +23,10 @@ class Waiter(Protocol):
     task: trio.lowlevel.Task | None
     waits: list[Wait]
 
+    @property
+    def beside(self) -> trio.Nursery | None:
+        """Where what runs beside its handler runs."""
+
 
 class Wait:
     """One edge: *waiter* waits for an answer (if there is a *promise*) or for room in *target*'s mailbox."""
@@ -94,10 +98,10 @@ def wait_for(target: Waiter, promise: Promise[Any] | None, kind: type) -> Wait |
 
 
 def _holds_up(waiter: Waiter, task: trio.lowlevel.Task) -> bool:
-    """Whether *waiter*'s own task can't go on before *task* does: it is that task, or a child of it."""
+    """Whether *waiter*'s handler can't go on before *task*: it runs there, or waits for its nursery."""
     while task is not waiter.task:
         nursery = task.parent_nursery
-        if nursery is None:
+        if nursery is None or nursery is waiter.beside:
             return False
         task = nursery.parent_task
     return True

@@ -6,22 +6,23 @@ The root supervisor runs in the lifespan task itself, so the actors live exactly
 from __future__ import annotations
 
 import gc
-import logging
 from collections.abc import Callable
 from functools import partial
 from typing import Any
 
+import structlog
 import trio
+from structlog.typing import FilteringBoundLogger
 
-from actors import ActorSystem
+from actors import ActorSystem, Hold, Watchdog
 
 from .assembly import Doors, Life, Root, listener_limits, pipeline_specs
 from .config import Config, ConfigError
 from .listener import Listener
 from .ownership import DataDirectory, DirectoryError
-from .telemetry import configure_logging
+from .telemetry import configure_logging, export_spans
 
-log = logging.getLogger(__name__)
+log: FilteringBoundLogger = structlog.get_logger(__name__)
 
 
 class Application:
@@ -48,32 +49,52 @@ class Application:
         await receive()  # lifespan.startup
         try:
             config = self._load_config()
-            configure_logging(config.log_level)
+            configure_logging(config.log_level, config.log_format, secrets=config.secrets)
+            spans = export_spans(config.telemetry.otlp_endpoint, sample=config.telemetry.otlp_sample)
             specs = pipeline_specs(config)
             directory = await DataDirectory.claim(config.data_dir, on_wait=log.warning)
         except (ConfigError, DirectoryError, ValueError) as error:
             await send({"type": "lifespan.startup.failed", "message": str(error)})
             return
-        with directory:
+        with directory, Watchdog(_report_hold) as watchdog:
             listener: Listener | None = scope.get("extensions", {}).get("triologue.listener")
             drained = trio.Event()
             if listener is not None:
                 listener.limits = listener_limits(config)
                 listener.drained = drained
             life = Life(
+                system=self.system,
+                watchdog=watchdog,
                 draining=listener.draining if listener is not None else trio.Event(),
                 on_drain=directory.mark_draining,
                 drained=drained.set,
                 opened=partial(self._open, send),
                 ended=receive,  # lifespan.shutdown
             )
-            await self.system.run(lambda: Root(config, specs, life), name="triologue")
+            if spans is not None:
+                self.system.attach(spans.observer)
+            try:
+                await self.system.run(lambda: Root(config, specs, life), name="triologue")
+            finally:
+                if spans is not None:
+                    await spans.aclose()
         await send({"type": "lifespan.shutdown.complete"})
 
     async def _open(self, send: Any, doors: Doors) -> None:
         self._doors = doors
         _spare_the_collector()
         await send({"type": "lifespan.startup.complete"})
+
+
+def _report_hold(hold: Hold) -> None:
+    """Say who kept everybody else waiting, and where in the code."""
+    log.warning(
+        "the loop was held",
+        seconds=round(hold.seconds, 3),
+        held_by=hold.actor,
+        note=hold.note,
+        stack=[f"{frame.file}:{frame.line} {frame.function}" for frame in hold.stack],
+    )
 
 
 def _spare_the_collector() -> None:

@@ -13,7 +13,7 @@ from functools import partial
 import trio
 from attrs import frozen
 
-from actors import Supervisor
+from actors import ActorSystem, Supervisor, Watchdog
 from server.chat import Limits
 from server.config import (
     AnyPipeline,
@@ -66,8 +66,13 @@ class Doors:
 
 @frozen
 class Life:
-    """What happens around the actors: `opened` when they run; `ended` returns when they must go."""
+    """What happens around the actors: `opened` when they run; `ended` returns when they must go.
 
+    `system` is the one they live in, `watchdog` that of its loop: for those who look inside.
+    """
+
+    system: ActorSystem
+    watchdog: Watchdog | None
     draining: trio.Event
     on_drain: Callable[[], None]
     drained: Callable[[], None]
@@ -152,7 +157,18 @@ class Root(Supervisor):
                 now=now,
                 new_id=new_id,
             ),
-            http=create_app(Services(registry, directory, found, origins, page)),
+            http=create_app(
+                Services(
+                    registry,
+                    directory,
+                    found,
+                    origins,
+                    page,
+                    system=self._life.system,
+                    draining=self._life.draining,
+                    watchdog=self._life.watchdog,
+                )
+            ),
         )
 
 

@@ -6,16 +6,17 @@ a client knows that it may come back at once.
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable
 from typing import Never
 
+import structlog
 import trio
+from structlog.typing import FilteringBoundLogger
 
 from actors import Actor, ActorError, ActorRef
 from server.messages import CloseAll, DirectoryMessage, Drain, Quiesce, RegistryMessage
 
-log = logging.getLogger(__name__)
+log: FilteringBoundLogger = structlog.get_logger(__name__)
 
 RESTART = 1012
 # What the actors may need to answer, beyond the time that running replies get.
@@ -61,7 +62,7 @@ class Drainer(Actor[Never]):
         try:
             await self._directory.ask(Drain(self._seconds), timeout=self._seconds + MARGIN)
         except ActorError as error:
-            log.warning("some replies may be cut off: %s", error)
+            log.warning("some replies may be cut off", error=error)
         closed = await self._registry.ask(CloseAll(RESTART, "the server is restarting"), timeout=MARGIN)
-        log.info("drained; %d sockets are being closed", closed)
+        log.info("drained", sockets=closed)
         self._on_end()

@@ -128,6 +128,8 @@ async def running(model: Callable[[], Model], config: Config | None = None) -> A
     async with trio.open_nursery() as nursery:
         server = Server(system, nursery, trio.Event())
         life = Life(
+            system=system,
+            watchdog=None,
             draining=server.draining,
             on_drain=lambda: None,
             drained=lambda: None,

@@ -45,13 +45,72 @@ def _parser() -> argparse.ArgumentParser:
         metavar="PIPELINE_UUID",
         help="whom to chat with (default: the built-in echo)",
     )
-    chat.add_argument(
-        "--url", type=_url, default="http://127.0.0.1:8000", help="the server (default: %(default)s)"
-    )
+    _add_url(chat)
     chat.add_argument("--session-type", choices=["person", "group"], default="person")
     chat.add_argument("--session-id", help="which conversation (default: the shared one)")
     chat.add_argument("--message", metavar="TEXT", help="say this, print the reply, and leave")
+    _add_looking(commands)
     return parser
+
+
+def _add_looking(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """The commands that look into a running server."""
+    tree = commands.add_parser(
+        "tree",
+        help="show a running server's actors and tasks",
+        description="Show the actors of a running server in trio's tree of tasks, and who waits for whom.",
+    )
+    tree.add_argument("address", nargs="?", metavar="ADDRESS", help="show this actor and what is below it")
+    tree.add_argument("--stacks", action="store_true", help="show where each task waits")
+    tree.add_argument("--stack", metavar="ADDRESS", help="show this actor's whole stacks")
+    tree.add_argument("--tasks", action="store_true", help="show trio's own tree")
+    tree.add_argument("--gone", action="store_true", help="show also the actors gone lately")
+    tree.add_argument("--all", action="store_true", help="fold nothing, however alike")
+
+    top = commands.add_parser(
+        "top",
+        help="watch a running server's actors",
+        description="Watch the actors of a running server: a table that is always new.",
+    )
+    top.add_argument("--sort", choices=["mailbox", "busy", "age", "handled", "name"], default="busy")
+    top.add_argument("--interval", type=_seconds, default=1.0, metavar="SECONDS", help="default: 1")
+    top.add_argument("--once", action="store_true", help="show what happens within one interval, and leave")
+
+    trace = commands.add_parser(
+        "trace",
+        help="record what a running server does",
+        description="Record what every actor and task of a running server does, for ui.perfetto.dev.",
+    )
+    trace.add_argument("file", nargs="?", type=Path, metavar="FILE", help="tell of this trace; record none")
+    trace.add_argument("--seconds", type=_seconds, default=5.0, help="for how long (default: 5)")
+    trace.add_argument("-o", "--output", type=Path, metavar="PATH", help="default: trace.json")
+    trace.add_argument("--force", action="store_true", help="overwrite what is there")
+    trace.add_argument("--follow", type=int, metavar="ORIGIN", help="show all that came of this origin")
+
+    stacks = commands.add_parser(
+        "stacks",
+        help="show where a running server's tasks wait",
+        description="Show the stacks of all tasks and threads of a running server, equal ones once.",
+    )
+    for command in (tree, top, trace, stacks):
+        _add_url(command)
+        command.add_argument("--json", action="store_true", help="print the data as it is")
+
+
+def _add_url(command: argparse.ArgumentParser) -> None:
+    command.add_argument(
+        "--url", type=_url, default="http://127.0.0.1:8000", help="the server (default: %(default)s)"
+    )
+
+
+def _seconds(text: str) -> float:
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = 0.0
+    if not 0.05 <= seconds <= 3600:
+        raise argparse.ArgumentTypeError(f"{text!r} is no number of seconds from 0.05 to 3600")
+    return seconds
 
 
 def _url(text: str) -> str:

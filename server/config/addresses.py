@@ -70,11 +70,17 @@ class Origins(Rule):
 
 @frozen
 class HttpUrl(Rule):
-    """An address of the web; it may carry `user:password@`, which is never printed."""
+    """An address of the web; it may carry `user:password@`, which is never printed. "" only for `empty`."""
 
-    expected: ClassVar[str] = "an http:// or https:// address"
+    empty: bool = False
+
+    @property
+    def expected(self) -> str:
+        return "an http:// or https:// address" + (", or nothing" if self.empty else "")
 
     def check(self, raw: object) -> str:
+        if raw == "" and self.empty:
+            return ""
         # Checked first because urlsplit silently takes line ends and tabs out.
         if isinstance(raw, str) and raw.isprintable() and " " not in raw:
             try:

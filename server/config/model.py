@@ -22,11 +22,12 @@ from .rules import (
     Name,
     OneOf,
     Seconds,
+    Share,
     Text,
     Variable,
     Whole,
 )
-from .showing import address
+from .showing import address, credentials
 
 _DAY = 86_400.0
 _YEAR = 366 * _DAY
@@ -78,6 +79,14 @@ class Tls:
 
     certfile: Annotated[Path | None, ExistingFile()] = None
     keyfile: Annotated[Path | None, ExistingFile()] = None
+
+
+@frozen(kw_only=True)
+class Telemetry:
+    """Where spans are sent, as OTLP over HTTP (to "": nowhere), and those of which part of the chains."""
+
+    otlp_endpoint: Annotated[str, HttpUrl(empty=True)] = field(default="", repr=address)
+    otlp_sample: Annotated[float, Share()] = 1.0
 
 
 @frozen(kw_only=True)
@@ -164,11 +173,13 @@ class Config:
     bind: Annotated[str, HostPort()] = "127.0.0.1:8000"
     data_dir: Annotated[Path, Folder()] = Path("data")
     log_level: Annotated[str, OneOf(("debug", "info", "warning", "error"))] = "info"
+    log_format: Annotated[str, OneOf(("auto", "json", "human"))] = "auto"
     limits: Limits = Limits()
     timeouts: Timeouts = Timeouts()
     history: History = History()
     cors: Cors = Cors()
     tls: Tls = Tls()
+    telemetry: Telemetry = Telemetry()
     pipelines: tuple[AnyPipeline, ...] = (BUILT_IN_PIPELINE,)
 
     @property
@@ -180,3 +191,15 @@ class Config:
     def port(self) -> int:
         """The port of `bind`; 0 lets the system choose one."""
         return split_host_port(self.bind)[1]
+
+    @property
+    def secrets(self) -> tuple[str, ...]:
+        """Every key, secret and password in it, for whoever must not let them out."""
+        found = list(credentials(self.telemetry.otlp_endpoint))
+        for pipeline in self.pipelines:
+            match pipeline:
+                case OpenAIPipeline():
+                    found += [pipeline.api_key or "", *credentials(pipeline.base_url)]
+                case WebhookPipeline():
+                    found += [pipeline.secret or "", *credentials(pipeline.url)]
+        return tuple(dict.fromkeys(secret for secret in found if secret))

@@ -19,6 +19,8 @@ from attrs import frozen
 from .errors import Unacceptable
 from .showing import HIDDEN, show
 
+_DECIMAL = re.compile(r"[+-]?[0-9]{1,30}(\.[0-9]{1,30})?", re.ASCII)
+
 
 class Rule:
     """One sort of value."""
@@ -92,7 +94,22 @@ class Seconds(Rule):
         raise self.refuse(raw)
 
     def read(self, text: str) -> object:
-        return float(text) if re.fullmatch(r"[+-]?[0-9]{1,30}(\.[0-9]{1,30})?", text, re.ASCII) else text
+        return float(text) if _DECIMAL.fullmatch(text) else text
+
+
+@frozen
+class Share(Rule):
+    """A part of the whole, from 0 to 1."""
+
+    expected: ClassVar[str] = "a number from 0 to 1"
+
+    def check(self, raw: object) -> float:
+        if isinstance(raw, int | float) and not isinstance(raw, bool) and 0 <= raw <= 1:
+            return float(raw)
+        raise self.refuse(raw)
+
+    def read(self, text: str) -> object:
+        return float(text) if _DECIMAL.fullmatch(text) else text
 
 
 @frozen

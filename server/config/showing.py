@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping
+from urllib.parse import parse_qsl, unquote, urlsplit
 
 HIDDEN = "(not shown)"
 _LONGEST = 80
@@ -42,6 +43,14 @@ def without_credentials(text: str) -> str:
         scheme, slashes, _ = head.partition("//")
         text = f"{scheme}{slashes}***@{tail}" if slashes else f"***@{tail}"
     return re.sub(r"(//[^?]*\?).*", r"\1***", text, flags=re.DOTALL)
+
+
+def credentials(url: str) -> tuple[str, ...]:
+    """What `without_credentials` takes out of *url*, in the spellings in which it may turn up elsewhere."""
+    parts = urlsplit(url)
+    user = parts.netloc.rpartition("@")[0]
+    spelled = (user, parts.password or "", parts.query, *(value for _, value in parse_qsl(parts.query)))
+    return tuple(dict.fromkeys(text for raw in spelled for text in (raw, unquote(raw)) if text))
 
 
 def address(url: str) -> str:

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-import logging
 import re
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from datetime import datetime
+from functools import partial
+
+import structlog
+from structlog.typing import FilteringBoundLogger
 
 from actors import ActorDied, ActorError, ActorRef, RecipientStopped
+from actors import origin as beginning
 from server.chat import ConversationKey, Sender
 from server.messages import (
     Adopt,
@@ -35,7 +39,7 @@ from .actor import DISCONNECTED
 from .session import Session, wait_closed
 from .transport import AsgiTransport, Receive, Scope, Send, Transport
 
-log = logging.getLogger(__name__)
+log: FilteringBoundLogger = structlog.get_logger(__name__)
 
 # How long the actors may take to let a socket in.
 PATIENCE = 10.0
@@ -113,16 +117,19 @@ class Acceptor:
 
     async def _serve(self, key: ConversationKey, transport: Transport, receive: Receive) -> None:
         connection_id = self._new_id()
+        begins = partial(beginning, "handshake", connection=connection_id, conversation=str(key))
         try:
-            ref = await self._connections.ask(Adopt(connection_id, transport), timeout=PATIENCE)
+            with begins():
+                ref = await self._connections.ask(Adopt(connection_id, transport), timeout=PATIENCE)
         except ActorError as error:
-            log.error("no connection for %s: %s", key, error)
+            log.error("no connection for a client", conversation=key, error=error)
             await transport.close(CloseCode.INTERNAL_ERROR, "internal error")
             return
         user = Sender(id=f"guest-{connection_id[:8]}", name="Guest")
         info = ConnectionInfo(connection_id, key, user, self._now(), ref)
         try:
-            conversation = await self._enter(info)
+            with begins():
+                conversation = await self._enter(info)
             if conversation is None:
                 await wait_closed(receive)
             else:
@@ -140,7 +147,9 @@ class Acceptor:
             code = CloseCode.RESTART if isinstance(refusal, Draining) else CloseCode.FULL
             await _decline(info.ref, code, Declined(refusal.code, refusal.text, retry=True))
         except ActorError as error:
-            log.error("%s could not enter %s: %s", info.connection_id, info.key, error)
+            log.error(
+                "a client could not enter", connection=info.connection_id, conversation=info.key, error=error
+            )
             declined = Declined("internal", "Internal error", retry=True)
             await _decline(info.ref, CloseCode.INTERNAL_ERROR, declined)
         return None

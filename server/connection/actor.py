@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Hashable
 from typing import Any
 
@@ -24,8 +23,6 @@ from server.protocol import CloseCode
 
 from .transport import Transport
 from .wire import Greeting, encoded
-
-log = logging.getLogger(__name__)
 
 DISCONNECTED = "disconnected"
 """The reason a connection is stopped with when its socket is gone."""

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable
 from contextlib import suppress
 from datetime import datetime
 
+import structlog
 import trio
+from structlog.typing import FilteringBoundLogger
 
-from actors import ActorError, ActorRef
+from actors import ActorError, ActorRef, origin
 from server.messages import (
     Active,
     Close,
@@ -25,11 +26,19 @@ from server.messages import (
     RegistryMessage,
     Say,
 )
-from server.protocol import BadFrame, CloseCode, DisconnectFrame, MessageFrame, PingFrame, decode
+from server.protocol import (
+    BadFrame,
+    ClientFrame,
+    CloseCode,
+    DisconnectFrame,
+    MessageFrame,
+    PingFrame,
+    decode,
+)
 
 from .transport import AsgiEvent, Receive
 
-log = logging.getLogger(__name__)
+log: FilteringBoundLogger = structlog.get_logger(__name__)
 
 # How long a conversation may take to accept a message before its sender is told to try again.
 PATIENCE = 30.0
@@ -38,6 +47,13 @@ PATIENCE = 30.0
 UNFLUSHED = 16
 # The registry hears at most this often (seconds) that a client is active.
 ACTIVITY_REPORT = 1.0
+
+_names = {
+    MessageFrame: "message frame",
+    PingFrame: "ping frame",
+    DisconnectFrame: "disconnect frame",
+    BadFrame: "bad frame",
+}
 
 
 class Session:
@@ -57,6 +73,7 @@ class Session:
         self._registry = registry
         self._now = now
         self._unflushed = 0
+        self._labels = {"connection": info.connection_id, "conversation": str(info.key)}
         self._reported = float("-inf")
 
     async def run(self, receive: Receive) -> None:
@@ -65,7 +82,6 @@ class Session:
             event = await receive()
             if event["type"] == "websocket.disconnect":
                 return
-            self._report_activity()
             try:
                 goes_on = await self._take(event)
             except ActorError:
@@ -76,22 +92,21 @@ class Session:
         await wait_closed(receive)
 
     async def _take(self, event: AsgiEvent) -> bool:
-        text = event.get("text")
-        try:
-            if text is None:
-                raise BadFrame("Binary frames are not supported")
-            frame = decode(text)
-        except BadFrame as error:
-            await self._reply(Declined(error.code, error.text))
-            return True
-        match frame:
-            case MessageFrame():
-                await self._say(frame)
-            case PingFrame():
-                await self._reply(Ponged(self._now()))
-            case DisconnectFrame():
-                await self._connection.tell(Close(CloseCode.DISCONNECT, "goodbye"))
-                return False
+        """React to one frame; false if it was the last."""
+        frame = _decoded(event)
+        # Whatever comes of it, in whichever actor, is marked with it.
+        with origin(_names.get(type(frame), "ignored frame"), **self._labels):
+            self._report_activity()
+            match frame:
+                case MessageFrame():
+                    await self._say(frame)
+                case PingFrame():
+                    await self._reply(Ponged(self._now()))
+                case DisconnectFrame():
+                    await self._connection.tell(Close(CloseCode.DISCONNECT, "goodbye"))
+                    return False
+                case BadFrame():
+                    await self._reply(Declined(frame.code, frame.text))
         return True
 
     async def _say(self, frame: MessageFrame) -> None:
@@ -102,7 +117,7 @@ class Session:
         except Refusal as refusal:
             await self._reply(Declined(refusal.code, refusal.text, refusal.retry))
         except ActorError as error:
-            log.warning("message of %s was not taken: %s", info.connection_id, error)
+            log.warning("a message was not taken", connection=info.connection_id, error=error)
             await self._reply(Declined("internal", "The message was not accepted", retry=True))
 
     async def _reply(self, event: Event) -> None:
@@ -118,6 +133,17 @@ class Session:
             self._reported = moment
             with suppress(ActorError):  # a statistic; the next frame brings it
                 self._registry.tell_nowait(Active(self._info.connection_id, self._now()))
+
+
+def _decoded(event: AsgiEvent) -> ClientFrame | BadFrame:
+    text = event.get("text")
+    try:
+        if text is None:
+            raise BadFrame("Binary frames are not supported")
+        return decode(text)
+    except BadFrame as error:
+        # Its traceback leads to this frame, and through it to itself: a cycle for the collector.
+        return error.with_traceback(None)
 
 
 async def wait_closed(receive: Receive) -> None:

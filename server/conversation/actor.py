@@ -5,10 +5,12 @@ It never waits for a member: what a socket can't take is that connection's own t
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable, Mapping
 from datetime import datetime
 from functools import partial
+
+import structlog
+from structlog.typing import FilteringBoundLogger
 
 from actors import Actor, ActorError, ActorRef, ExitReason, Stopped
 from server.chat import ConversationKey, Turn, weight_of
@@ -47,7 +49,7 @@ from .allowance import Allowance
 from .members import Members
 from .state import ConversationState, Question, RunningReply
 
-log = logging.getLogger(__name__)
+log: FilteringBoundLogger = structlog.get_logger(__name__)
 
 FAILED = "Sorry, something went wrong while answering."
 TOOK_TOO_LONG = "Sorry, the answer took too long."
@@ -217,7 +219,7 @@ class Conversation(Actor[ConversationMessage]):
                 request = WriteReply(turn, reply.id, self.ref)
                 writer = await pipeline.ref.ask(request, timeout=PIPELINE_PATIENCE)
             except ActorError as error:
-                log.error("no reply in %s: %s", self._key, error)
+                log.error("no reply", conversation=self._key, error=error)
                 await self._end_reply("error", otherwise=FAILED)
                 continue
             self._state.writer = writer

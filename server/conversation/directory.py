@@ -7,15 +7,16 @@ sockets that do nothing keep nobody out.
 
 from __future__ import annotations
 
-import logging
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from datetime import datetime
 from functools import partial
 
+import structlog
 import trio
+from structlog.typing import FilteringBoundLogger
 
-from actors import Actor, ActorError, ActorRef, RestartBudget
+from actors import Actor, ActorError, ActorRef, Restart, RestartBudget
 from server.chat import ConversationKey, Limits, Sender, Transcript
 from server.messages import (
     ConversationGone,
@@ -38,7 +39,7 @@ from .actor import Conversation
 from .allowance import Allowance
 from .state import ConversationState
 
-log = logging.getLogger(__name__)
+log: FilteringBoundLogger = structlog.get_logger(__name__)
 
 SWEEP_EVERY = 60.0
 # A conversation is asked to leave only while it has nothing to do, so it answers at once or is in trouble.
@@ -150,6 +151,7 @@ class Directory(Actor[DirectoryMessage]):
             ),
             # A successor may come before its predecessor of the same key is quite gone.
             name=f"{key}#{self._born}",
+            restart=Restart.TRANSIENT,
         )
         self._refs[key] = ref
         self.watch(ref, partial(ConversationGone, key))
@@ -176,7 +178,7 @@ class Directory(Actor[DirectoryMessage]):
         try:
             left = await ref.ask(LeaveIfUnused(), timeout=LEAVE_PATIENCE)
         except ActorError as error:
-            log.warning("%s would not leave: %s", key, error)
+            log.warning("a conversation would not leave", conversation=key, error=error)
             left = not ref.alive
         if left:
             self._forget(key)
@@ -211,4 +213,4 @@ class Directory(Actor[DirectoryMessage]):
         try:
             await ref.ask(FinishReplies(seconds), timeout=seconds + DRAIN_MARGIN)
         except ActorError as error:
-            log.warning("%s was not drained: %s", ref.address, error)
+            log.warning("a conversation was not drained", address=ref.address, error=error)

@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-import logging
 from collections import deque
 from collections.abc import Awaitable, Callable
 from typing import Any, NoReturn
 
+import structlog
 import trio
 from hypercorn.config import Config
 from hypercorn.trio.task_group import TaskGroup
 from hypercorn.typing import AppWrapper
+from structlog.typing import FilteringBoundLogger
 
 from .errors import leaves, whereabouts
 
-_log = logging.getLogger(__name__)
+_log: FilteringBoundLogger = structlog.get_logger(__name__)
 
 # Bytes a request may have waiting for its application, besides one message that is larger by itself; and
 # what an event costs whatever is in it, so that empty ones are bounded too.
@@ -114,11 +115,13 @@ class ConnectionTasks(TaskGroup):
         # cancellation and a wish to exit are heard.
         except* Exception as group:
             inner = leaves(group)
-            _log.error("The application failed at %s", name, exc_info=inner[0] if len(inner) == 1 else group)
+            _log.error(
+                "the application failed", request=name, exc_info=inner[0] if len(inner) == 1 else group
+            )
         finally:
             inbox.abandon()
             try:
                 await send(None)
             except* Exception as group:
-                faults = ", ".join(map(whereabouts, leaves(group)))
-                _log.warning("The end of %s failed: %s", name, faults)
+                faults = [whereabouts(leaf) for leaf in leaves(group)]
+                _log.warning("the end of a request failed", request=name, faults=faults)

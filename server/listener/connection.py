@@ -7,11 +7,11 @@ towards the peer. One task reads and it alone tells the application of the end; 
 from __future__ import annotations
 
 import contextlib
-import logging
 import socket
 import struct
 from math import inf
 
+import structlog
 import trio
 from hypercorn.config import Config
 from hypercorn.events import Closed, Event, RawData, Updated
@@ -19,13 +19,14 @@ from hypercorn.trio.tcp_server import MAX_RECV, TCPServer
 from hypercorn.trio.worker_context import WorkerContext
 from hypercorn.typing import AppWrapper, ConnectionState, LifespanState
 from hypercorn.utils import parse_socket_addr
+from structlog.typing import FilteringBoundLogger
 
 from .app_task import ConnectionTasks
 from .errors import leaves, whereabouts
 from .http1 import Http1
 from .listener import Listener, ListenerLimits
 
-_log = logging.getLogger(__name__)
+_log: FilteringBoundLogger = structlog.get_logger(__name__)
 
 # Seconds.
 TLS_HANDSHAKE_TIMEOUT = 10.0
@@ -251,4 +252,6 @@ class Connection(TCPServer):
     def _report(self, group: BaseException) -> None:
         faults = [error for error in leaves(group) if not isinstance(error, (*_GONE, OSError))]
         if faults:
-            _log.warning("Connection from %s failed: %s", self._peer, ", ".join(map(whereabouts, faults)))
+            _log.warning(
+                "a connection failed", peer=self._peer, faults=[whereabouts(fault) for fault in faults]
+            )

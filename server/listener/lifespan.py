@@ -6,18 +6,19 @@ Its end is the end of the server, which hypercorn does not see so (fault 5).
 from __future__ import annotations
 
 import contextlib
-import logging
 from typing import Any
 
+import structlog
 import trio
 from hypercorn.config import Config
 from hypercorn.trio.lifespan import Lifespan, UnexpectedMessageError
 from hypercorn.typing import AppWrapper, LifespanState
+from structlog.typing import FilteringBoundLogger
 
 from .app_task import no_threads
 from .errors import StartupFailed, leaves
 
-_log = logging.getLogger(__name__)
+_log: FilteringBoundLogger = structlog.get_logger(__name__)
 
 # Seconds; what is not saved by then is saved by nobody, for a service manager waits no longer either.
 SHUTDOWN_TIMEOUT = 1.5
@@ -61,9 +62,9 @@ class GuardedLifespan(Lifespan):
             self._error = inner[0] if len(inner) == 1 else group
         finally:
             if self._complete and not self._stopping:
-                _log.error("The application's lifespan ended while serving", exc_info=self._error)
+                _log.error("the application's lifespan ended while serving", exc_info=self._error)
             elif self._stopping and self._error is not None:
-                _log.error("The application failed while shutting down", exc_info=self._error)
+                _log.error("the application failed while shutting down", exc_info=self._error)
             self.startup.set()
             self.shutdown.set()
             self.ended.set()
@@ -88,7 +89,7 @@ class GuardedLifespan(Lifespan):
                 await self.ended.wait()
             raise StartupFailed(self._failure or "The application failed to start")
         if self._error is not None and not self._complete:
-            _log.debug("The application failed to start", exc_info=self._error)
+            _log.debug("the application failed to start", exc_info=self._error)
             raise StartupFailed(f"The application failed to start: {_line(self._error)}")
         if not self.startup.is_set():
             raise StartupFailed(f"The application did not start within {patience:g} s")
@@ -105,7 +106,7 @@ class GuardedLifespan(Lifespan):
                 await self.app_send_channel.send({"type": "lifespan.shutdown"})
                 await self.shutdown.wait()
             if waiting.cancelled_caught:
-                _log.error("The application did not shut down within %g s", SHUTDOWN_TIMEOUT)
+                _log.error("the application did not shut down within its time", seconds=SHUTDOWN_TIMEOUT)
 
     async def asgi_send(self, message: Any) -> None:
         # hypercorn raises into the application where a failure is reported, which then reports that.
@@ -119,7 +120,7 @@ class GuardedLifespan(Lifespan):
         elif kind == "lifespan.shutdown.complete":
             self.shutdown.set()
         elif kind == "lifespan.shutdown.failed":
-            _log.error("The application failed while shutting down: %s", message.get("message", ""))
+            _log.error("the application failed while shutting down", reason=message.get("message", ""))
             self.shutdown.set()
         else:
             raise UnexpectedMessageError(kind)

@@ -16,11 +16,13 @@ from typing import Any
 
 import attrs
 import hypercorn.trio.run
+import structlog
 import trio
 from hypercorn.config import Config, Sockets
 from hypercorn.trio.worker_context import WorkerContext
 from hypercorn.typing import AppWrapper, ASGIFramework, ConnectionState, LifespanState
 from hypercorn.utils import repr_socket_addr, wrap_app
+from structlog.typing import FilteringBoundLogger
 
 from .connection import Connection, Stream, socket_of
 from .errors import StartupFailed, leaves
@@ -28,7 +30,7 @@ from .lifespan import GuardedLifespan
 from .listener import Listener
 from .sockets import BoundSockets, allow_open_files, bind
 
-_log = logging.getLogger(__name__)
+_log: FilteringBoundLogger = structlog.get_logger(__name__)
 
 # Seconds, on top of the drain, for goodbyes that are under way.
 _GRACE = 3.0

@@ -5,7 +5,6 @@ So the application knows during its startup where it will be reached, and nobody
 
 from __future__ import annotations
 
-import logging
 import resource
 import socket
 import ssl
@@ -13,14 +12,16 @@ import traceback
 import warnings
 
 import attrs
+import structlog
 import trio
 from hypercorn.config import Config, Sockets, SocketTypeError
 from hypercorn.utils import repr_socket_addr
+from structlog.typing import FilteringBoundLogger
 
 from .errors import StartupFailed
 from .listener import is_loopback
 
-_log = logging.getLogger(__name__)
+_log: FilteringBoundLogger = structlog.get_logger(__name__)
 
 # Files a server needs besides its connections: database, log, threads' pipes, the listeners themselves.
 _SPARE_FILES = 256
@@ -125,9 +126,7 @@ def allow_open_files(connections: int) -> int:
         resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
     fitting = max(1, min(connections, wanted - _SPARE_FILES))
     if fitting < connections:
-        _log.warning(
-            "Only %d of %d connections fit into the limit of %d open files", fitting, connections, wanted
-        )
+        _log.warning("too few open files are allowed", files=wanted, connections=fitting, wanted=connections)
     return fitting
 
 

@@ -6,12 +6,13 @@ model does not make a frame of every word for every member.
 
 from __future__ import annotations
 
-import logging
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import aclosing, suppress
 from typing import Any, Never
 
+import structlog
 import trio
+from structlog.typing import FilteringBoundLogger
 
 from actors import Actor, ActorError, ActorRef
 from server.chat import Turn
@@ -21,7 +22,7 @@ from .errors import PipelineError, ReplyTimedOut
 from .port import Finish, Model
 from .reply_text import ReplyText, whole
 
-log = logging.getLogger(__name__)
+log: FilteringBoundLogger = structlog.get_logger(__name__)
 
 # The longest reply, in code points, whatever its model; a longer one ends as `length`.
 LONGEST = 2**20
@@ -87,11 +88,11 @@ class Reply(Actor[Never]):
             finish = await self._in_time()
             self._end = ReplyFinished(self._id, whole(finish.reason), _counts(finish.usage))
         except PipelineError as error:
-            log.warning("%s: %s: %s", self.ref.address, type(error).__name__, error)
+            log.warning("the pipeline failed", error=error)
             self._end = ReplyFailed(self._id, error.said)
         except Exception:
             # A boundary: a model may be anybody's code.
-            log.exception("%s: the pipeline raised", self.ref.address)
+            log.exception("the pipeline raised")
             self._end = ReplyFailed(self._id, PipelineError.said)
         self._ended.set()
         self._news.set()
@@ -124,7 +125,11 @@ class Reply(Actor[Never]):
 
     async def _next(self, stream: AsyncGenerator[str | Finish, None]) -> str | Finish | None:
         with trio.move_on_after(self._idle_timeout):
-            return await anext(stream, None)
+            try:
+                # Without a default: trio can't look through what that puts around it.
+                return await anext(stream)
+            except StopAsyncIteration:
+                return None
         raise ReplyTimedOut(f"was silent for {self._idle_timeout:g} s")
 
 

@@ -18,8 +18,10 @@ from itertools import count
 from urllib.parse import urlsplit
 
 import httpx
+import structlog
 import trio
 from attrs import frozen
+from structlog.typing import FilteringBoundLogger
 
 from .answer import Answer
 from .errors import (
@@ -36,7 +38,7 @@ Sleep = Callable[[float], Awaitable[None]]
 _RETRIED = frozenset({429, 500, 502, 503, 504})
 _HANG_UP_GRACE = 1.0
 _HEADER_VALUE = re.compile(r"[\x21-\x7e](?:[\x20-\x7e]*[\x21-\x7e])?")
-_logger = logging.getLogger(__name__)
+_log: FilteringBoundLogger = structlog.get_logger(__name__)
 
 
 def _is_warning(record: logging.LogRecord) -> bool:
@@ -162,7 +164,7 @@ class Upstream:
             if not outcome.again or attempt >= self._retries or wait > self._max_retry_wait:
                 # Raised out here, so that no httpx error, which knows URL and headers, hangs on as context.
                 raise outcome.error
-            _logger.info("%s; trying again in %.1f s", outcome.error, wait)
+            _log.info("trying again", error=outcome.error, seconds=round(wait, 1))
             await self._sleep(wait)
         raise RuntimeError("unreachable")  # pragma: no cover
 

@@ -7,20 +7,22 @@ from functools import partial
 from typing import Any
 from urllib.parse import urlsplit
 
+import trio
 from attrs import frozen
 from quart import Blueprint, Response
 from quart_trio import QuartTrio
 from werkzeug.exceptions import NotFound
 
-from actors import ActorRef
+from actors import ActorRef, ActorSystem, Watchdog, origin
 from server.messages import DirectoryMessage, PipelineInfo, RegistryMessage
 from server.protocol import OriginPolicy
 
+from .admin import Traces, admin, guard_admin
 from .connections import connections
 from .cors import guard_origins
 from .history import history
 from .pipelines import pipelines
-from .problems import handle_problems, problem
+from .problems import handle_problems, problem, send_problem
 
 Page = Callable[[str], tuple[bytes, str] | None]
 
@@ -41,13 +43,22 @@ _page_headers = {
 
 @frozen
 class Services:
-    """Whom the routes ask."""
+    """Whom the routes ask.
+
+    Attributes:
+        system: All actors, to be looked at.
+        draining: Set when the server begins to end.
+        watchdog: Which watches the loop that the routes run in, if one does.
+    """
 
     registry: ActorRef[RegistryMessage]
     directory: ActorRef[DirectoryMessage]
     pipelines: Mapping[str, PipelineInfo]
     origins: OriginPolicy
     page: Page
+    system: ActorSystem
+    draining: trio.Event
+    watchdog: Watchdog | None = None
 
 
 AsgiApp = Callable[[Any, Any, Any], Awaitable[None]]
@@ -63,27 +74,35 @@ def create_app(services: Services) -> AsgiApp:
         PROPAGATE_EXCEPTIONS=False,
     )
     handle_problems(app)
+    guard_admin(app)
     guard_origins(app, services.origins)
     app.register_blueprint(pipelines(services.pipelines))
     app.register_blueprint(connections(services.registry, services.pipelines))
     app.register_blueprint(history(services.directory, services.pipelines))
+    traces = Traces(services.system, services.draining)
+    app.register_blueprint(admin(services.system, services.watchdog, services.draining, traces))
     app.register_blueprint(_pages(services.page))
-    return partial(_checked, app)
+    return partial(_checked, traces.around(app))
 
 
-async def _checked(app: QuartTrio, scope: Any, receive: Any, send: Any) -> None:
+async def _checked(app: AsgiApp, scope: Any, receive: Any, send: Any) -> None:
     """Pass requests on to *app*, but for those whose target no URL has, on which Quart fails."""
     try:
         target = urlsplit(scope["path"])
     except ValueError:
         target = None
     if target is None or not target.path:
-        answer = problem(400, "bad_request", "Bad request target")
-        headers = [(name.lower().encode(), value.encode()) for name, value in answer.headers]
-        await send({"type": "http.response.start", "status": 400, "headers": headers})
-        await send({"type": "http.response.body", "body": await answer.get_data(as_text=False)})
+        await send_problem(send, problem(400, "bad_request", "Bad request target"))
     else:
-        await app(scope, receive, send)
+        # What a request makes actors do can be followed back to it.
+        with origin(_name(scope)):
+            await app(scope, receive, send)
+
+
+def _name(scope: Any) -> str:
+    """The request as traces and logs tell it: bounded, without its query, and as plain as it came."""
+    path: str = scope["raw_path"].decode("ascii", "backslashreplace")
+    return f"{scope['method'][:20]} {path[:200]}"
 
 
 def _pages(page: Page) -> Blueprint:

@@ -5,17 +5,18 @@
 
 from __future__ import annotations
 
-import logging
 from typing import Any
 
 import orjson
+import structlog
 from quart import Response
 from quart_trio import QuartTrio
+from structlog.typing import FilteringBoundLogger
 from werkzeug.exceptions import HTTPException
 
 from actors import ActorError
 
-log = logging.getLogger(__name__)
+log: FilteringBoundLogger = structlog.get_logger(__name__)
 
 Problem = Response
 
@@ -32,6 +33,13 @@ def problem(status: int, error: str, text: str) -> Problem:
     return _json(status, {"code": -1, "msg": text, "error": error})
 
 
+async def send_problem(send: Any, answer: Problem) -> None:
+    """Send *answer* where no framework does."""
+    headers = [(name.lower().encode(), value.encode()) for name, value in answer.headers]
+    await send({"type": "http.response.start", "status": answer.status_code, "headers": headers})
+    await send({"type": "http.response.body", "body": await answer.get_data(as_text=False)})
+
+
 def handle_problems(app: QuartTrio) -> None:
     """Give every failure of *app* its envelope, those of the framework included."""
 
@@ -46,7 +54,7 @@ def handle_problems(app: QuartTrio) -> None:
 
     @app.errorhandler(ActorError)
     async def unanswered(error: ActorError) -> Problem:
-        log.error("no answer for a request: %s", error)
+        log.error("no answer for a request", error=error)
         return problem(503, "unavailable", "The server could not answer right now")
 
     @app.errorhandler(Exception)

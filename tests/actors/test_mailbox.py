@@ -254,6 +254,59 @@ async def test_a_closed_mailbox_takes_and_gives_nothing() -> None:
         await fetch(mailbox)
 
 
+async def test_a_bell_rung_for_a_reader_that_was_just_cancelled_rings_once() -> None:
+    """Left behind, it must not be in the way of the next, which would fail at whoever sends."""
+    mailbox = Mailbox(5)
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(fetch, mailbox)
+        await wait_all_tasks_blocked()
+        nursery.cancel_scope.cancel()
+        mailbox.put_nowait(letter("A"))
+    assert (await fetch(mailbox)).message == "A"
+
+    async def late_sender() -> None:
+        mailbox.put_nowait(letter("B"))
+        mailbox.put_nowait(letter("C"))
+
+    for _ in range(20):  # who of the two is first is trio's choice
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(fetch, mailbox)
+            nursery.start_soon(late_sender)
+            nursery.cancel_scope.cancel()
+        while len(mailbox):
+            mailbox.take()
+
+
+async def test_who_gives_up_waiting_lets_in_those_behind(autojump_clock: MockClock) -> None:
+    """A large message keeps small ones back, lest it starve; not longer than it waits itself."""
+    mailbox = Mailbox(9, weigh=len, bearing=5)
+    mailbox.put_nowait(letter("AAA"))
+    with trio.move_on_after(1):
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(post, mailbox, letter("BBBBB"))
+            await wait_all_tasks_blocked()
+            nursery.start_soon(post_shielded, mailbox, letter("CC"))
+            await wait_all_tasks_blocked()
+            assert len(mailbox) == 1
+
+    assert await rest_of(mailbox) == ["AAA", "CC"]
+
+
+async def post_shielded(mailbox: Mailbox, envelope: Envelope) -> None:
+    with trio.CancelScope(shield=True):
+        await post(mailbox, envelope)
+
+
+async def test_what_the_waiting_messages_weigh_together_is_bounded() -> None:
+    """One may be a million times another; and a single one may always wait."""
+    mailbox = Mailbox(9, weigh=len, bearing=5)
+    assert mailbox.put_nowait(letter("AAAAAAAA"))
+    assert not mailbox.put_nowait(letter("B"))
+    await fetch(mailbox)
+    assert [mailbox.put_nowait(letter(message)) for message in ("CCC", "DDD", "EE", "F")] == [1, 0, 1, 0]
+    assert mailbox.weight == 5
+
+
 async def test_urgent_messages_always_get_in() -> None:
     """Word of an actor's end comes once; a full mailbox must not lose it."""
     mailbox = filled("A", capacity=1)

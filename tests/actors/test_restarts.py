@@ -352,6 +352,7 @@ async def test_the_budget_is_one_for_all_children(autojump_clock: MockClock) -> 
         await settle()
         for number in range(4):
             await top.now.spawn(Part(), name=f"child-{number}").tell(Do(crash))
+            await settle()  # one after the other, whatever the scheduler likes
         await trio.sleep(5)
         assert supervisor.alive
 

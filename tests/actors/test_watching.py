@@ -6,6 +6,7 @@ import gc
 import weakref
 from functools import partial
 
+import pytest
 import trio
 from trio.testing import MockClock
 
@@ -105,6 +106,39 @@ async def test_a_watch_ends_with_the_life_that_set_it(autojump_clock: MockClock)
 
     assert len(downs(watcher)) == 1
     assert len(watcher.lives) == 2
+
+
+async def test_word_that_comes_while_a_life_ends_is_not_for_the_next(autojump_clock: MockClock) -> None:
+    """A parent that watches its children starts new ones of the same names, and would take them for dead."""
+    part = Part()
+    part.on_start = lambda me: me.watch(me.spawn(Part(), name="below"), lambda down: down)
+    async with stage() as here:
+        ref = here.spawn(part)
+        await ref.tell(Do(crash))
+        await ref.ask(answer(1), timeout=60)
+        await settle()
+
+    assert downs(part) == []
+    assert len(part.lives) == 2
+
+
+async def test_a_life_that_is_over_watches_nobody() -> None:
+    """The word would come to the next, or to none."""
+    refused: list[str] = []
+
+    async with stage() as here:
+        other = here.spawn(Part(), "other")
+
+        def say_goodbye(me: Puppet, reason: object) -> None:
+            with pytest.raises(RuntimeError, match="it can't watch root/other") as error:
+                me.watch(other, lambda down: down)
+            refused.append(str(error.value))
+
+        ref = here.spawn(Part(on_end=say_goodbye))
+        ref.stop()
+        await ref.wait_gone()
+
+    assert len(refused) == 1
 
 
 async def test_the_watched_forgets_a_watcher_that_is_gone() -> None:

@@ -127,6 +127,9 @@ def test_variables_win_over_the_file(here: Path) -> None:
             "TRIOLOGUE_TIMEOUTS__DRAIN": "0",
             "TRIOLOGUE_TIMEOUTS__SEND": "1.5",
             "TRIOLOGUE_CORS__ORIGINS": "https://A:443, http://b:81",
+            "TRIOLOGUE_LOG_FORMAT": "json",
+            "TRIOLOGUE_TELEMETRY__OTLP_ENDPOINT": "",
+            "TRIOLOGUE_TELEMETRY__OTLP_SAMPLE": "0.25",
             "UNRELATED": "x",
         }
     )
@@ -135,6 +138,8 @@ def test_variables_win_over_the_file(here: Path) -> None:
     assert (config.limits.queue, config.limits.mailbox) == (6, 99)
     assert (config.timeouts.drain, config.timeouts.send) == (0.0, 1.5)
     assert config.cors.origins == ("https://a", "http://b:81")
+    assert config.log_format == "json"
+    assert (config.telemetry.otlp_endpoint, config.telemetry.otlp_sample) == ("", 0.25)
 
 
 def test_an_empty_list_of_origins_clears_the_file_s(here: Path) -> None:
@@ -155,6 +160,8 @@ def test_an_empty_list_of_origins_clears_the_file_s(here: Path) -> None:
         ("LIMITS__MESSAGE_SIZE", "2048.0", "a whole number of bytes from 1024 to 1073741824"),
         ("LIMITS__QUEUE", "0", "a whole number of messages from 1 to 1024"),
         ("TIMEOUTS__SEND", "nan", "a number of seconds from 0 to 3600, but not 0"),
+        ("LOG_FORMAT", "text", "auto, json or human"),
+        ("TELEMETRY__OTLP_SAMPLE", "1e0", "a number from 0 to 1"),
         ("TLS__KEYFILE", "/nowhere", "the path of a file that exists"),
         ("CORS__ORIGINS", "*", "an exact origin: scheme://host or scheme://host:port, without a path"),
     ],

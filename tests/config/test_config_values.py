@@ -47,12 +47,13 @@ PIPELINE_KEYS = {
     "webhook": (*COMMON_KEYS, "url", "secret_env", "history", "connect_timeout", "read_timeout", "retries"),
 }
 SECTION_KEYS = {
-    "": ("bind", "data_dir", "log_level"),
+    "": ("bind", "data_dir", "log_level", "log_format"),
     "limits": ("message_size", "connections", "mailbox", "mailbox_bytes", "queue", "queue_bytes"),
     "timeouts": ("drain", "send", "ping_interval", "pong", "chunk_interval"),
     "history": ("messages", "bytes", "conversations", "idle"),
     "cors": ("origins",),
     "tls": ("certfile", "keyfile"),
+    "telemetry": ("otlp_endpoint", "otlp_sample"),
 }
 ADDRESSES = [
     *((section, key) for section, keys in SECTION_KEYS.items() for key in keys),
@@ -69,6 +70,7 @@ LISTED = "a list of origins, each scheme://host or scheme://host:port"
 VARIABLE = "the name of an environment variable that is set"
 WEB = "an http:// or https:// address"
 LEVELS = "debug, info, warning or error"
+FORMATS = "auto, json or human"
 KINDS = "echo, openai, python or webhook"
 CANONICAL = "a UUID in lower case with hyphens"
 NAME = "a name of 1 to 64 printable characters"
@@ -86,6 +88,8 @@ BAD = [
     ("", "data_dir", "true", "a path"),
     ("", "log_level", '"loud"', LEVELS),
     ("", "log_level", '"INFO"', LEVELS),
+    ("", "log_format", '"text"', FORMATS),
+    ("", "log_format", "true", FORMATS),
     ("limits", "message_size", '"big"', SIZE),
     ("limits", "message_size", '"8388608"', SIZE),
     ("limits", "message_size", "true", SIZE),
@@ -109,6 +113,12 @@ BAD = [
     ("cors", "origins", '"http://a"', LISTED),
     ("tls", "certfile", '"/nowhere.pem"', FILE),
     ("tls", "keyfile", '""', FILE),
+    ("telemetry", "otlp_endpoint", '"collector:4318"', f"{WEB}, or nothing"),
+    ("telemetry", "otlp_endpoint", "false", f"{WEB}, or nothing"),
+    ("telemetry", "otlp_sample", "1.1", "a number from 0 to 1"),
+    ("telemetry", "otlp_sample", "-0.1", "a number from 0 to 1"),
+    ("telemetry", "otlp_sample", "nan", "a number from 0 to 1"),
+    ("telemetry", "otlp_sample", "true", "a number from 0 to 1"),
     ("pipelines.echo", "uuid", '"1"', CANONICAL),
     ("pipelines.echo", "uuid", f'"{UUID.upper()}"', CANONICAL),
     ("pipelines.echo", "name", '" "', NAME),
@@ -397,9 +407,28 @@ def test_a_password_in_an_address_is_used_and_never_printed(toml: Path) -> None:
     assert "hush" not in repr(pipeline)
 
 
+def test_every_secret_is_known_as_one(toml: Path) -> None:
+    """Whoever writes logs has to know what must not be in them, wherever it comes from."""
+    openai = PIPELINES["openai"].replace("http://h/v1", "https://me:hush%2D1@h/v1?key=hush-2&v=")
+    webhook = PIPELINES["webhook"].replace(UUID, OTHER_UUID).replace("http://h/", "http://hush-3@h/")
+    toml.write_text(
+        f"[[pipelines]]\n{openai}api_key_env = 'A_KEY'\n"
+        f"[[pipelines]]\n{webhook}secret_env = 'A_SECRET'\n"
+        "[telemetry]\notlp_endpoint = 'http://me:hush-6@h'\n"
+    )
+
+    config = load(toml, {"A_KEY": "hush-4", "A_SECRET": "hush-5"})
+
+    assert {f"hush-{number}" for number in range(1, 7)} <= set(config.secrets)
+    assert "" not in config.secrets
+    assert Config().secrets == ()
+    assert "hush" not in repr(config)
+
+
 @pytest.mark.parametrize(
     ("section", "key", "value"),
     [
+        ("telemetry", "otlp_endpoint", '"ftp://me:hush@h/"'),
         ("pipelines.openai", "base_url", '"ftp://me:hush@h/"'),
         ("pipelines.openai", "base_url", '"me:hush@h"'),
         ("pipelines.openai", "base_url", '"ftp://h/?key=hush"'),

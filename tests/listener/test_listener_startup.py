@@ -251,13 +251,14 @@ def test_a_limit_of_connections_is_never_above_what_files_allow() -> None:
     """accept(2) failing for want of a descriptor helps nobody."""
     code = (
         "import resource; resource.setrlimit(resource.RLIMIT_NOFILE, (300, 500));"
-        "from server.listener.sockets import allow_open_files; print(allow_open_files(10_000))"
+        "import server.telemetry; from server.listener.sockets import allow_open_files;"
+        "print(allow_open_files(10_000))"
     )
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
 
     assert int(done.stdout) == 500 - 256
     # Once, for the operator who wonders why peers are refused.
-    assert done.stderr == "Only 244 of 10000 connections fit into the limit of 500 open files\n"
+    assert done.stderr == "too few open files are allowed files=500 connections=244 wanted=10000\n"
 
 
 def test_a_limit_of_connections_that_fits_is_not_talked_about(caplog: pytest.LogCaptureFixture) -> None:
