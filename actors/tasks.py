@@ -60,6 +60,7 @@ async def survey_tasks(*, stacks: bool = False) -> TaskView:
     for note in _notes(stacks):
         notes.append(note)
         if perf_counter() > until:
+            await trio.lowlevel.checkpoint()
             until = perf_counter() + _TURN
     # In a thread because source files may have to be read.
     return await trio.to_thread.run_sync(_tree, notes, limiter=_one_at_a_time())  # noqa: TID251
