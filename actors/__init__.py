@@ -24,7 +24,17 @@ from .lifecycle import Crashed, Down, ExitReason, State, Stopped
 from .mailbox import Envelope, Overflow
 from .recording import Recording, record
 from .ref import ActorRef
-from .registry import Join, Leave, Members, NameTaken, Register, Registry, Unregister, WhereIs
+from .registry import (
+    Join,
+    Leave,
+    Members,
+    NameTaken,
+    Register,
+    Registry,
+    RegistryMessage,
+    Unregister,
+    WhereIs,
+)
 from .restart import Backoff, Restart, RestartBudget, Strategy, Streak
 from .supervisor import Supervisor
 from .system import ActorSystem
@@ -69,6 +79,7 @@ __all__ = [
     "Recording",
     "Register",
     "Registry",
+    "RegistryMessage",
     "Restart",
     "RestartBudget",
     "RestartBudgetSpent",

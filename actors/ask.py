@@ -14,6 +14,10 @@ M_co = TypeVar("M_co", covariant=True)
 R = TypeVar("R")
 
 
+class Expired(Exception):
+    """No answer came in time. Internal: `ActorRef.ask` turns it into `AskTimeout`."""
+
+
 class Promise(Generic[R]):
     """The asker's side of a question: set once, by the first answer or failure.
 
@@ -39,6 +43,11 @@ class Promise(Generic[R]):
     def fail(self, error: BaseException) -> None:
         if self._settle():
             self._error = error
+
+    def expire(self) -> None:
+        """Its time is over."""
+        if self._settle(late=False):
+            self._error = Expired()
 
     def abandon(self) -> None:
         """Nobody waits any more: whatever comes now is late."""

@@ -19,6 +19,7 @@ from .ask import promise_of
 from .causality import Origin, here
 from .children import Children
 from .dead_letters import DeadLetters
+from .deadlines import Deadlines
 from .errors import ActorDied, QuestionDropped, weightiest
 from .life import Life
 from .lifecycle import Crashed, ExitReason, State, Stopped
@@ -52,6 +53,7 @@ class Cell:
     _first: Actor[Any] | None
 
     clock: Callable[[], float] = field(init=False)
+    deadlines: Deadlines = field(init=False)
     dead_letters: DeadLetters = field(init=False)
     observers: list[Observer] = field(init=False)
     life: Life | None = field(init=False)
@@ -61,8 +63,9 @@ class Cell:
     state: State = State.STARTING
     task: trio.lowlevel.Task | None = None
     current: Envelope | None = None
-    cause: int = 0
-    origin: Origin | None = None
+    because: Envelope | None = None
+    """The message at hand, or the last one until there is nothing to do."""
+    _born_because: tuple[int, Origin | None] = (0, None)
     errand: str = ""
     waits: list[Wait] = field(factory=list)
     ledger: Ledger = field(factory=Ledger)
@@ -83,13 +86,14 @@ class Cell:
 
     def __attrs_post_init__(self) -> None:
         world = self.world
+        self.deadlines = world.deadlines
         self.clock, self.dead_letters, self.observers = world.clock, world.dead_letters, world.observers
         self.started_at = self.since = self.clock()
         self.life = self._new_life()
         # What the first life does is because of whatever it was spawned for.
         spawner = here.get()
         if spawner is not None:
-            self.cause, self.origin = spawner.cause, spawner.origin
+            self._born_because = spawner.cause, spawner.origin
         self.mailbox.on_dropped = self._fail_dropped
         world.enter(self)
         self.enter(State.STARTING)
@@ -98,6 +102,15 @@ class Cell:
     def ref(self) -> ActorRef[Any]:
         # Made when asked for: kept, it would be a cycle for the collector in every actor that ends.
         return ActorRef(self)
+
+    @property
+    def cause(self) -> int:
+        """Of what it does (see `causality.Activity`); in its first `started`, what it was spawned for."""
+        return self._born_because[0] if self.because is None else self.because.id
+
+    @property
+    def origin(self) -> Origin | None:
+        return self._born_because[1] if self.because is None else self.because.origin
 
     @property
     def waiter(self) -> Cell:
@@ -221,9 +234,13 @@ class Cell:
         self.task = trio.lowlevel.current_task()
         token = here.set(self)
         try:
-            while self.life is not None and await self._comes_back(ended := await self.life.live()):
+            while self.life is not None:
+                ended = await self.life.live()
+                if not await self._comes_back(ended):
+                    reason = ended
+                    break
+                del ended
                 self.life = self._new_life()
-            reason = ended
         except BaseExceptionGroup as group:
             passing = weightiest(group)
         finally:
@@ -251,7 +268,7 @@ class Cell:
                 return False
             await self._restart_by_strategy(self.parent)
         self.finish_reason, self._resetting = None, False
-        self.cause, self.origin = 0, None
+        self.because, self._born_because = None, (0, None)
         return self.stop_reason is None
 
     async def _restart_by_strategy(self, parent: Life) -> None:
@@ -269,8 +286,11 @@ class Cell:
         self.ledger.restarts += 1
         gate = self._gate = trio.Event()
         self.enter(State.RESTARTING)
-        with trio.move_on_after(seconds):
-            await gate.wait()
+        if seconds > 0.0:
+            with trio.move_on_after(seconds):
+                await gate.wait()
+        else:
+            await trio.lowlevel.checkpoint()
         self._gate = None
 
     def _end(self, reason: ExitReason) -> None:

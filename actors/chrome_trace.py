@@ -1,9 +1,10 @@
 """The Chrome trace format, from what a recorder wrote down: JSON that ui.perfetto.dev and others open.
 
-Two processes. *actors*: a track for each actor with a slice for every message that it handled, arrows from
-the handling that sent it (or from a small slice of its own, if none did), and a counter for each mailbox.
-*tasks*: a track for each trio task with a slice for every step. Of a slice that was under way when the
-recording began or ended, the part in between is shown, and its `args` say so.
+Two processes. *actors*: a track for each actor with a slice for every message that it handled, an arrow from
+the handling that sent it, and a counter for each mailbox. What was sent while its sender handled nothing, or
+by a task beside, has a small slice of its own, on a track beside; an arrow leads there from the message that
+was the cause, if there was one. *tasks*: a track for each trio task with a slice for every step. Of a slice
+that was under way when the recording began or ended, the part in between is shown, and its `args` say so.
 
 The format is Google's "Trace Event Format". Everything is in the order of time.
 """
@@ -17,8 +18,9 @@ from datetime import UTC, datetime
 from typing import Any
 
 from .frames import view
-from .recorder import KINDS, Changed, Event, Exited, Handled, Recorded, Sent, Spawned, Step
+from .recorder import Changed, Exited, Handled, Recorded, Sent, Spawned, Step
 from .step_sampler import Seen
+from .trace_survey import Survey
 
 _ACTORS, _TASKS = 1, 2
 # Track numbers have to differ, and from the processes' too. A viewer shows them, so a task's ends in its own.
@@ -27,9 +29,9 @@ _FIRST_ACTOR = 12
 _FIRST_TASK = 100_000_000
 _SENDING = 500
 """Nanoseconds that sending is shown to take where it gets a slice: an arrow needs one to begin in."""
+_CAUSES = 1 << 52
+"""Where the numbers of arrows of the second kind begin; those of the first are the messages'."""
 _PART = 300
-_REST_AFTER = 2000
-_BUCKETS = 1000
 
 TraceEvent = dict[str, Any]
 
@@ -40,7 +42,8 @@ def _no_rest() -> None:
 
 def to_chrome(recorded: Recorded) -> dict[str, Any]:
     """The trace as a JSON object. Of half a million events that is seconds of work, and a gigabyte."""
-    return {**_about(recorded), "traceEvents": list(_Trace(recorded).events())}
+    survey = Survey(recorded, rest=_no_rest, forget=False)
+    return {**_about(recorded), "traceEvents": list(_Trace(survey, recorded.dropped).events())}
 
 
 def to_chrome_json(
@@ -50,11 +53,10 @@ def to_chrome_json(
 
     Args:
         rest: Called after every few milliseconds of work.
-        forget: Take *recorded* to pieces on the way. To free half a million events in one go would let no
-            thread run for a tenth of a second.
+        forget: Take *recorded* to pieces on the way (see `Survey`).
     """
     yield json.dumps(_about(recorded)).encode()[:-1] + b', "traceEvents": [\n'
-    events = _Trace(recorded, rest, forget).events()
+    events = _Trace(Survey(recorded, rest=rest, forget=forget), recorded.dropped).events()
     part = [next(events)]
     for event in events:
         if len(part) == _PART:
@@ -83,25 +85,17 @@ def _about(recorded: Recorded) -> dict[str, Any]:
 
 
 class _Trace:
-    def __init__(
-        self, recorded: Recorded, rest: Callable[[], object] = _no_rest, forget: bool = False
-    ) -> None:
-        self.recorded = recorded
-        self.rest = rest
-        self.forget = forget
-        self.began, self.ended = recorded.began, recorded.ended
-        self.task_names = dict(recorded.tasks)
-        self.tracks: dict[str, int] = {}
+    def __init__(self, survey: Survey, dropped: int) -> None:
+        self.survey = survey
+        self.dropped = dropped
+        # Every second number is for what the actor does beside.
+        self.tracks = {address: _FIRST_ACTOR + 2 * index for index, address in enumerate(survey.addresses)}
         self.beside: set[int] = set()
-        self.sent: set[int] = set()
-        self.handled: dict[int, Event] = {}
-        self.buckets: list[list[Event]] = [[] for _ in range(_BUCKETS)]
 
     def events(self) -> Iterator[TraceEvent]:
-        self._survey()
         yield from self._names()
-        if self.recorded.dropped:
-            text = f"{self.recorded.dropped} older events were dropped"
+        if self.dropped:
+            text = f"{self.dropped} older events were dropped"
             yield {"ph": "i", "s": "g", "pid": _ACTORS, "tid": _OUTSIDE, "ts": 0, "name": text}
         write: tuple[Callable[[Any], Iterator[TraceEvent]], ...] = (
             self._sent,
@@ -111,49 +105,8 @@ class _Trace:
             self._spawned,
             self._exited,
         )
-        for bucket in self.buckets:
-            # One sort of everything would let no other thread run for a tenth of a second.
-            bucket.sort(key=self._begin)
-            for kind, *fields in bucket:
-                yield from write[kind](KINDS[kind]._make(fields))
-            bucket.clear()
-        while self.handled:
-            self.handled.popitem()
-            if len(self.handled) % _REST_AFTER == 0:
-                self.rest()
-
-    # -- what has to be known before the first event is written
-
-    def _begin(self, event: Event) -> int:
-        began: int = event[1]
-        return began or self.began
-
-    def _survey(self) -> None:
-        addresses: set[str] = set()
-        span = max(1, self.ended - self.began)
-        for index, event in enumerate(self.recorded.events):
-            match KINDS[event[0]]._make(event[1:]):
-                case Handled(message=message, address=address):
-                    self.handled[message] = event
-                    addresses.add(address)
-                case Sent(message=message, sender=sender, address=address):
-                    self.sent.add(message)
-                    addresses.update((address, sender))
-                case Changed(address=address):
-                    addresses.add(address)
-                case Spawned(task=number, name=name) | Exited(task=number, name=name):
-                    self.task_names[number] = name
-                case Step(task=number):
-                    self.task_names.setdefault(number, "?")  # it ended, and that was dropped
-            bucket = (self._begin(event) - self.began) * _BUCKETS // span
-            self.buckets[min(max(bucket, 0), _BUCKETS - 1)].append(event)
-            if index % _REST_AFTER == 0:
-                self.rest()
-        if self.forget:
-            self.recorded.events.clear()
-        addresses.discard("")
-        for index, address in enumerate(sorted(addresses)):
-            self.tracks[address] = _FIRST_ACTOR + 2 * index  # and the next is for what it does beside
+        for kind, event in self.survey.in_order():
+            yield from write[kind](event)
 
     def _names(self) -> Iterator[TraceEvent]:
         for pid, name in ((_ACTORS, "actors"), (_TASKS, "tasks")):
@@ -161,28 +114,31 @@ class _Trace:
         yield _named(_ACTORS, _OUTSIDE, "outside")
         for address, track in self.tracks.items():
             yield _named(_ACTORS, track, address)
-        for number, name in self.task_names.items():
-            yield _named(_TASKS, _FIRST_TASK + number, f"{name} ({number})")
+        for number in self.survey.task_names:
+            yield _named(_TASKS, _FIRST_TASK + number, self._task(number))
 
     # -- actors
 
     def _sent(self, sent: Sent) -> Iterator[TraceEvent]:
         yield self._depth(sent.at, sent.address, sent.queued)
-        handled = self.handled.get(sent.message)
-        begins = handled is not None and handled[1] != 0
-        at = {"pid": _ACTORS, "tid": self._track_within(sent), "ts": self._microseconds(sent.at)}
+        handled = sent.message in self.survey.handled
+        name = sent.kind if handled else f"{sent.kind}, not handled"
         what = {"message": sent.message, "to": sent.address, "cause": sent.cause, **_origin(sent)}
-        if at["tid"] is None:
-            at["tid"], names = self._track_beside(sent.sender)
+        if self.survey.is_within_cause(sent):
+            at = self._at(_ACTORS, self.tracks[sent.sender], sent.at)
+            if not handled:
+                yield {"ph": "i", "s": "t", "name": name, **at, "args": what}
+        else:
+            track, names = self._track_beside(sent.sender)
             yield from names
-            yield {"ph": "X", "name": sent.kind, **at, "dur": _SENDING / 1000, "args": what}
-        elif not begins:
-            yield {"ph": "i", "s": "t", "name": f"{sent.kind}, not handled yet", **at, "args": what}
-        if begins:
-            yield {"ph": "s", "id": sent.message, "cat": "message", "name": sent.kind, **at}
+            at = self._at(_ACTORS, track, sent.at)
+            yield {"ph": "X", "name": name, **at, "dur": _SENDING / 1000, "args": what}
+            if sent.message in self.survey.effects:
+                yield _arrow("f", _CAUSES + sent.message, "cause", "cause", at)
+        if handled:
+            yield _arrow("s", sent.message, "message", sent.kind, at)
 
     def _handled(self, handled: Handled) -> Iterator[TraceEvent]:
-        began, ended = handled.began or self.began, handled.ended or self.ended
         args: dict[str, Any] = {
             "message": handled.message,
             "cause": handled.cause,
@@ -192,30 +148,22 @@ class _Trace:
         }
         if handled.error is not None:
             args["error"] = handled.error
-        at = {"pid": _ACTORS, "tid": self.tracks[handled.address], "ts": self._microseconds(began)}
-        yield _slice(handled.kind, at, began, ended, args, handled.began, handled.ended)
-        if handled.began and handled.message in self.sent:
-            yield {"ph": "f", "bp": "e", "id": handled.message, "cat": "message", "name": handled.kind, **at}
+        at = self._at(_ACTORS, self.tracks[handled.address], handled.began)
+        yield self._slice(handled.kind, at, handled, args)
+        for message in self.survey.caused.get(handled.message, ()):
+            yield _arrow("s", _CAUSES + message, "cause", "cause", at)
+        if handled.message in self.survey.sent:
+            yield _arrow("f", handled.message, "message", handled.kind, at)
         if handled.queued is not None:
-            yield self._depth(began, handled.address, handled.queued)
+            yield self._depth(handled.began, handled.address, handled.queued)
 
     def _changed(self, changed: Changed) -> Iterator[TraceEvent]:
-        at = {"pid": _ACTORS, "tid": self.tracks[changed.address], "ts": self._microseconds(changed.at)}
+        at = self._at(_ACTORS, self.tracks[changed.address], changed.at)
         yield {"ph": "i", "s": "t", "name": changed.state, **at}
 
     def _depth(self, at: int, address: str, queued: int) -> TraceEvent:
-        when = {"pid": _ACTORS, "ts": self._microseconds(at)}
-        return {"ph": "C", "name": f"mailbox of {address}", **when, "args": {"queued": queued}}
-
-    def _track_within(self, sent: Sent) -> int | None:
-        """The track of the handling that sent it, if it was sent in the middle of one."""
-        cause = self.handled.get(sent.cause)
-        if cause is None:
-            return None
-        _, began, ended, address, *_ = cause
-        if address != sent.sender or not began < sent.at < (ended or self.ended):
-            return None
-        return self.tracks[address]
+        counter = self._at(_ACTORS, None, at)
+        return {"ph": "C", "name": f"mailbox of {address}", **counter, "args": {"queued": queued}}
 
     def _track_beside(self, sender: str) -> tuple[int, list[TraceEvent]]:
         """The track for what an actor sends while it handles nothing, or by a task beside; named when new."""
@@ -230,41 +178,48 @@ class _Trace:
     # -- tasks
 
     def _step(self, step: Step) -> Iterator[TraceEvent]:
-        began, ended = step.began or self.began, step.ended or self.ended
         args: dict[str, Any] = {}
         if step.waker:
             args["woken_by"] = self._task(step.waker)
         if step.woken:
-            args["ready_us"] = max(0, began - step.woken) / 1000
+            args["ready_us"] = max(0, (step.began or self.survey.began) - step.woken) / 1000
         name = "step"
         if step.seen is not None:
             name, args["stack"], args["seen"] = _long_step(step.seen)
-        at = {"pid": _TASKS, "tid": _FIRST_TASK + step.task, "ts": self._microseconds(began)}
-        yield _slice(name, at, began, ended, args, step.began, step.ended)
+        yield self._slice(name, self._at(_TASKS, _FIRST_TASK + step.task, step.began), step, args)
 
     def _spawned(self, spawned: Spawned) -> Iterator[TraceEvent]:
-        at = {"pid": _TASKS, "tid": _FIRST_TASK + spawned.task, "ts": self._microseconds(spawned.at)}
-        yield {"ph": "i", "s": "t", "name": "spawned", **at, "args": {"by": self._task(spawned.spawner)}}
+        at = self._at(_TASKS, _FIRST_TASK + spawned.task, spawned.at)
+        by = self._task(spawned.spawner) if spawned.spawner else ""
+        yield {"ph": "i", "s": "t", "name": "spawned", **at, "args": {"by": by}}
 
     def _exited(self, exited: Exited) -> Iterator[TraceEvent]:
-        at = {"pid": _TASKS, "tid": _FIRST_TASK + exited.task, "ts": self._microseconds(exited.at)}
+        at = self._at(_TASKS, _FIRST_TASK + exited.task, exited.at)
         yield {"ph": "i", "s": "t", "name": "exited", **at}
 
     def _task(self, number: int) -> str:
-        return f"{self.task_names.get(number, '?')} ({number})" if number else ""
+        return f"{self.survey.task_names.get(number, '?')} ({number})"
 
-    def _microseconds(self, at: int) -> float:
-        return (at - self.began) / 1000
+    # -- both
+
+    def _at(self, process: int, track: int | None, moment: int) -> TraceEvent:
+        at: TraceEvent = {"pid": process, "ts": ((moment or self.survey.began) - self.survey.began) / 1000}
+        if track is not None:
+            at["tid"] = track
+        return at
+
+    def _slice(self, name: str, at: TraceEvent, event: Handled | Step, args: dict[str, Any]) -> TraceEvent:
+        began, ended = event.began or self.survey.began, event.ended or self.survey.ended
+        if not event.began:
+            args["begun_before"] = True
+        if not event.ended:
+            args["unfinished"] = True
+        return {"ph": "X", "name": name, **at, "dur": (ended - began) / 1000, "args": args}
 
 
-def _slice(
-    name: str, at: TraceEvent, began: int, ended: int, args: dict[str, Any], begin_seen: int, end_seen: int
-) -> TraceEvent:
-    if not begin_seen:
-        args["begun_before"] = True
-    if not end_seen:
-        args["unfinished"] = True
-    return {"ph": "X", "name": name, **at, "dur": (ended - began) / 1000, "args": args}
+def _arrow(end: str, number: int, category: str, name: str, at: TraceEvent) -> TraceEvent:
+    """One end of an arrow, in the slice that is open there: its start ("s") or its finish ("f")."""
+    return {"ph": end, "bp": "e", "id": number, "cat": category, "name": name, **at}
 
 
 def _long_step(seen: Seen) -> tuple[str, list[str], str]:

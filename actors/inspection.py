@@ -31,6 +31,7 @@ class Subject(Protocol):
     started_at: float
     current: Envelope | None
     waits: list[Wait]
+    stop_reason: str | None
     reason: ExitReason | None
 
     @property
@@ -87,6 +88,8 @@ def view_actor(subject: Subject, now: float) -> ActorView:
         blocking = [wait.since for wait in subject.waits if wait.blocking]
         if blocking:
             state, since = State.WAITING, min(blocking)
+        if subject.stop_reason is not None:
+            state = State.STOPPING  # as soon as it has done with the message in hand
     return ActorView(
         address=subject.address,
         kind=subject.kind.__name__,

@@ -40,17 +40,21 @@ class Owner(Recipient, Watched, Protocol):
     """The cell that lives this life."""
 
     kind: type[Actor[Any]]
+    parent: Life | None
     grace: float
     restart: Restart
     ledger: Ledger
     current: Envelope | None
-    cause: int
-    origin: Origin | None
+    because: Envelope | None
     stop_reason: str | None
     finish_reason: str | None
 
     @property
     def ref(self) -> ActorRef[Any]: ...
+    @property
+    def cause(self) -> int: ...
+    @property
+    def origin(self) -> Origin | None: ...
     def make_actor(self) -> Actor[Any]: ...
     def enter(self, state: State) -> None: ...
     def finish(self, reason: str) -> None: ...
@@ -91,8 +95,7 @@ class Life:
     def spawn(self, factory: Callable[[], Actor[N]], *, name: str, **options: Any) -> ActorRef[N]:
         cell = self.cell
         # Not while it starts: a start is not torn in two, and its children are stopped like all others.
-        leaving = self.begun and (cell.stop_reason is not None or cell.finish_reason is not None)
-        nursery = None if leaving or cell.state is State.STOPPING else self.nursery
+        nursery = None if cell.state is State.STOPPING else self.nursery
         if nursery is None:
             raise RuntimeError(f"{cell.address} is not running; it can't start {name}")
         if name in self.children:
@@ -150,9 +153,13 @@ class Life:
         """Crash; nothing to do once it is over. The first failure counts: others may come of it."""
         if self.nursery is None:
             return
+        self._note_failure(error)
+        self.cancel(f"{self.cell.address} crashed: {type(error).__name__}")
+
+    def _note_failure(self, error: BaseException) -> None:
+        self.ending = True
         if self.failure is None:
             self.failure = sole(error)
-        self.cancel(f"{self.cell.address} crashed: {type(error).__name__}")
 
     def learn(self, tell: Callable[[Down], Any], down: Down) -> None:
         """Hear of the end of somebody who is watched."""
@@ -195,27 +202,33 @@ class Life:
         except Exception as error:
             return Crashed(sole(error))
         self.actor = actor
-        reason: ExitReason = Stopped("cancelled")
+        over = False
         try:
             async with trio.open_nursery() as nursery:
                 self.nursery = nursery
-                with self._scope, self._crashing():
+                if cell.parent is None:
+                    # The root's life is the system's: whoever watches its deadlines lives as long.
+                    nursery.start_soon(cell.deadlines.run, name=f"actor {cell.address}: deadlines")
+                with self._scope, self._crashing(self._note_failure):
                     await actor.started()
                     self.begun = True
                     cell.enter(State.IDLE)
                     await self._handle_messages(actor)
                 await self._wind_up()
-                nursery.cancel_scope.cancel(reason=f"{cell.address} ends")
-            reason = self._outcome()
+                if nursery.child_tasks:
+                    nursery.cancel_scope.cancel(reason=f"{cell.address} ends")
+            over = True
         finally:
             self.nursery = None
             self.begun = False
             forget_all(self)
-            if self.failure is not None and not isinstance(reason, Crashed):
-                log.error("%s crashed, and all was cancelled", cell.address, exc_info=self.failure)
-            await self._say_goodbye(actor, reason)
+            await self._say_goodbye(actor, over)
             self.actor = None
-        return reason
+        try:
+            # Not given a name: the error of a crash refers to this frame, and would keep it alive.
+            return self._outcome()
+        finally:
+            self.failure = None
 
     async def _wind_up(self) -> None:
         cell = self.cell
@@ -240,22 +253,24 @@ class Life:
     async def _handle_messages(self, actor: Actor[Any]) -> None:
         cell, mailbox = self.cell, self.cell.mailbox
         clock, note, observers = cell.clock, cell.ledger.note, cell.observers
-        left, turn_ends = TURN_MESSAGES, clock() + TURN_SECONDS
+        now = clock()
+        left, turn_ends = TURN_MESSAGES, now + TURN_SECONDS
         while not self.ending:
             if self._timers:
                 self._send_due(self._timers)
             envelope = mailbox.take()
             if envelope is None:
                 await self._wait_for_messages()
-                left, turn_ends = TURN_MESSAGES, clock() + TURN_SECONDS
+                now = clock()
+                left, turn_ends = TURN_MESSAGES, now + TURN_SECONDS
                 continue
             message = envelope.message
-            envelope.began_at = now = clock()
+            envelope.began_at = now  # between two messages in a row no time passes
             if envelope.deadline <= now or (isinstance(message, Question) and not self._expect(message)):
                 cell.ledger.expired += 1
                 cell.dead_letters.add(cell.address, envelope.type, "expired")
                 continue
-            cell.current, cell.cause, cell.origin = envelope, envelope.id, envelope.origin
+            cell.current = cell.because = envelope
             for observer in observers:
                 observer.began(envelope, cell.address, len(mailbox))
             try:
@@ -271,7 +286,8 @@ class Life:
             left -= 1
             if left == 0 or now >= turn_ends:
                 await trio.lowlevel.checkpoint()
-                left, turn_ends = TURN_MESSAGES, clock() + TURN_SECONDS
+                now = clock()
+                left, turn_ends = TURN_MESSAGES, now + TURN_SECONDS
 
     def _close(self, envelope: Envelope, error: BaseException) -> None:
         self.cell.ledger.note(envelope, self.cell.clock())
@@ -280,7 +296,7 @@ class Life:
 
     async def _wait_for_messages(self) -> None:
         cell = self.cell
-        cell.cause, cell.origin = 0, None
+        cell.because = None
         cell.since = cell.clock()
         if self._timers:
             with trio.CancelScope(deadline=self._timers.next_due()):
@@ -322,25 +338,29 @@ class Life:
 
     async def _run(self, errand: Errand, task: Callable[..., Awaitable[None]], args: tuple[Any, ...]) -> None:
         here.set(errand)
-        with self._crashing():
+        with self._crashing(self.fail):
             await task(*args)
 
     @contextmanager
-    def _crashing(self) -> Iterator[None]:
+    def _crashing(self, note: Callable[[BaseException], None]) -> Iterator[None]:
         """Crash with what the block raises; what is meant for others, like a cancellation, passes."""
         try:
             yield
         except Exception as error:
-            self.fail(error)
+            note(error)
         except BaseExceptionGroup as group:
             errors, others = group.split(Exception)
             if errors is None or others is None:
                 raise
-            self.fail(errors)
+            note(errors)
             raise others from None
 
-    async def _say_goodbye(self, actor: Actor[Any], reason: ExitReason) -> None:
-        cell = self.cell
+    async def _say_goodbye(self, actor: Actor[Any], over: bool) -> None:
+        cell, reason = self.cell, self._outcome() if over else Stopped("cancelled")
+        if not over and self.failure is not None:
+            log.error("%s crashed, and all was cancelled", cell.address, exc_info=self.failure)
+        if type(actor).stopped is Actor.stopped:
+            return  # it has nothing to say
         scope = trio.CancelScope(shield=True, deadline=cell.clock() + cell.grace)
         try:
             with scope:

@@ -38,7 +38,6 @@ class Envelope:
         type: Its class.
         id: Its number, unique in the process.
         cause: The id of the message whose handling sent it; 0 if there was none.
-        origin: What the chain of causes began with.
         sender: The address of the actor that sent it; empty from outside of all actors.
         deadline: On trio's clock: past it, nobody waits for the work any more.
         sent_at, began_at: On trio's clock.
@@ -47,13 +46,13 @@ class Envelope:
 
     # Written by hand, and the defaults by the class: one is made for every message.
     __slots__ = (
+        "_origin",
         "began_at",
         "cause",
         "conflation_key",
         "deadline",
         "id",
         "message",
-        "origin",
         "sender",
         "sent_at",
         "took",
@@ -70,13 +69,26 @@ class Envelope:
         self.conflation_key: Hashable | None = None
         self.weight = 0
         self.began_at = self.took = 0.0
+        self._origin: Origin | None
         activity = here.get()
         if activity is None:
-            self.cause, self.sender = 0, ""
-            self.origin = Origin(self.id, self.type.__name__)
+            self.cause, self.sender, self._origin = 0, "", None
         else:
-            self.cause, self.sender = activity.cause, activity.address
-            self.origin = activity.origin or Origin(self.id, self.type.__name__)
+            self.cause, self.sender, self._origin = activity.cause, activity.address, activity.origin
+
+    @property
+    def origin(self) -> Origin:
+        """What the chain of causes began with: with this message itself, if with nothing else.
+
+        Made when somebody asks: most messages from nowhere cause nothing.
+        """
+        if self._origin is None:
+            self._origin = Origin(self.id, self.type.__name__)
+        return self._origin
+
+    @origin.setter
+    def origin(self, origin: Origin | None) -> None:
+        self._origin = origin
 
     @property
     def kind(self) -> str:
@@ -85,7 +97,7 @@ class Envelope:
 
     def replace(self, newer: Envelope) -> None:
         """Become *newer*, in its own place in the queue."""
-        for name in ("message", "type", "id", "sent_at", "deadline", "weight", "cause", "sender", "origin"):
+        for name in ("message", "type", "id", "sent_at", "deadline", "weight", "cause", "sender", "_origin"):
             setattr(self, name, getattr(newer, name))
 
 
@@ -121,6 +133,7 @@ class Mailbox:
         self.on_dropped: Callable[[Any], None] = _forget
         """Is told of a message that is dropped or replaced."""
         self._conflate = conflate
+        self._plain = conflate is None and weigh is None
         self._queue: deque[Envelope] = deque()
         self._replaceable: dict[Hashable, Envelope] = {}
         self._senders: dict[trio.lowlevel.Task, Envelope] = {}
@@ -148,6 +161,9 @@ class Mailbox:
         """
         if self._closed:
             raise MailboxClosed
+        if self._plain and len(self._queue) < self.capacity:
+            self._push(envelope)
+            return True
         self._label(envelope)
         if self._replaces_a_waiting_one(envelope):
             return True
@@ -183,6 +199,9 @@ class Mailbox:
         """
         if self._closed:
             raise MailboxClosed
+        if self._plain and len(self._queue) < self.capacity and not self._senders:
+            self._push(envelope)
+            return True
         self._label(envelope)
         if self._replaces_a_waiting_one(envelope):
             return True
@@ -214,7 +233,7 @@ class Mailbox:
         """The envelope that has waited longest, if one is there."""
         if not self._queue:
             return None
-        envelope = self._remove_oldest()
+        envelope = self._queue.popleft() if self._plain else self._remove_oldest()
         if self._senders:
             self._let_senders_in()
         return envelope
@@ -288,8 +307,11 @@ class Mailbox:
     def _append(self, envelope: Envelope) -> None:
         if envelope.conflation_key is not None:
             self._replaceable[envelope.conflation_key] = envelope
-        self._queue.append(envelope)
         self.weight += envelope.weight
+        self._push(envelope)
+
+    def _push(self, envelope: Envelope) -> None:
+        self._queue.append(envelope)
         length = len(self._queue)
         if length > self.peak:
             self.peak = length

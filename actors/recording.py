@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import AsyncIterator, Iterator
-from itertools import islice
+from collections.abc import Iterator
 from typing import Any
 
 import trio
@@ -14,7 +13,6 @@ from .chrome_trace import to_chrome, to_chrome_json
 from .recorder import Recorded, Recorder
 from .system import ActorSystem
 
-_PARTS = 20
 _REST = 0.001
 
 
@@ -29,15 +27,12 @@ class Recording:
         return to_chrome(self.recorded)
 
     def to_json(self) -> Iterator[bytes]:
-        """The same as text, in parts."""
-        return to_chrome_json(self.recorded)
+        """The same as text, in parts of some 40 kB, once: what was told is let go of.
 
-    async def stream(self) -> AsyncIterator[bytes]:
-        """The same, once, made in a thread that lets others go on; half a million events take 15 seconds."""
-        limiter = trio.CapacityLimiter(1)
-        parts = to_chrome_json(self.recorded, rest=lambda: time.sleep(_REST), forget=True)
-        while part := await trio.to_thread.run_sync(_join, parts, limiter=limiter):  # noqa: TID251
-            yield part
+        For a worker thread: half a million events take some 15 seconds, with rests in which trio's thread has
+        the interpreter.
+        """
+        return to_chrome_json(self.recorded, rest=lambda: time.sleep(_REST), forget=True)
 
 
 async def record(
@@ -60,7 +55,3 @@ async def record(
     with recorder.attached(system, handling):
         await trio.sleep(seconds)
     return Recording(recorder.hand_over())
-
-
-def _join(parts: Iterator[bytes]) -> bytes:
-    return b"".join(islice(parts, _PARTS))

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
+from itertools import count
 from typing import Any, Generic, Protocol, TypeVar
 
 import trio
 
-from .ask import Question, pose, promise_of
+from .ask import Expired, Question, pose, promise_of
 from .dead_letters import DeadLetters
+from .deadlines import Deadlines
 from .errors import AskTimeout, MailboxClosed, MailboxFull, RecipientStopped
 from .lifecycle import ExitReason, State
 from .mailbox import Envelope, Mailbox
@@ -19,6 +21,10 @@ from .waiting import Waiter, wait_for
 M_contra = TypeVar("M_contra", contravariant=True)
 R = TypeVar("R")
 
+# Who does nothing but tell lets others run after so many messages, whomever they are for.
+TURN = 16
+_turns = count(1)
+
 
 class Recipient(Waiter, Protocol):
     """What a ref needs to know of the actor behind it."""
@@ -27,6 +33,7 @@ class Recipient(Waiter, Protocol):
     dead_letters: DeadLetters
     observers: list[Observer]
     clock: Callable[[], float]
+    deadlines: Deadlines
     reason: ExitReason | None
     watchers: Any
     since: float
@@ -70,13 +77,17 @@ class ActorRef(Generic[M_contra]):
     async def tell(self, message: M_contra) -> None:
         """Queue *message*, waiting while the mailbox is full.
 
-        Bound the wait with `trio.fail_after`.
+        Bound the wait with `trio.fail_after`. Always a cancellation point; while there is room, others run
+        only after every few calls: a turn for each message would cost more than the message.
 
         Raises:
             RecipientStopped: The actor is gone; *message* rides on the error.
             WaitCycle: There is no room, and there never would be any: the actor waits for the sender.
         """
-        await trio.lowlevel.checkpoint()
+        if next(_turns) % TURN:
+            await trio.lowlevel.checkpoint_if_cancelled()
+        else:
+            await trio.lowlevel.checkpoint()
         envelope = Envelope(message, self._recipient.clock())
         if not self._offer(envelope):
             await self._wait_for_room(envelope)
@@ -96,7 +107,8 @@ class ActorRef(Generic[M_contra]):
             raise self._gone(message) from None
         if not taken:
             raise MailboxFull(recipient.address, message)
-        self._note_sent(envelope)
+        if recipient.observers or isinstance(message, Question):
+            self._note_sent(envelope)
 
     async def ask(self, question: Question[M_contra, R], *, timeout: float) -> R:
         """The answer to *question*.
@@ -122,17 +134,22 @@ class ActorRef(Generic[M_contra]):
         promise.on_late = partial(
             recipient.dead_letters.add, recipient.address, type(question), "answered too late"
         )
+        now = recipient.clock()
+        envelope = Envelope(question, now, now + timeout)
+        deadlines = recipient.deadlines
+        deadlines.add(envelope.deadline, promise)
         try:
-            with trio.move_on_after(timeout) as scope:
-                envelope = Envelope(question, recipient.clock(), scope.deadline)
-                if not self._offer(envelope):
+            if not self._offer(envelope):
+                with trio.CancelScope(deadline=envelope.deadline):
                     await self._wait_for_room(envelope)
-                return await promise.wait()
+            return await promise.wait()
+        except Expired:
+            raise AskTimeout(recipient.address, question, timeout) from None
         finally:
             promise.abandon()
+            deadlines.remove()
             if wait is not None:
                 wait.end()
-        raise AskTimeout(recipient.address, question, timeout)
 
     def stop(self, reason: str = "stopped") -> None:
         """Let the actor finish the message it is handling, then end it for good. Does not wait."""
@@ -147,7 +164,7 @@ class ActorRef(Generic[M_contra]):
             taken = self._recipient.mailbox.offer(envelope)
         except MailboxClosed:
             raise self._gone(envelope.message) from None
-        if taken:
+        if taken and (self._recipient.observers or isinstance(envelope.message, Question)):
             self._note_sent(envelope)
         return taken
 

@@ -11,6 +11,7 @@ import trio
 from .actor import Actor
 from .cell import Cell, new_cell
 from .dead_letters import DeadLetters
+from .deadlines import Deadlines
 from .errors import sole
 from .inspection import describe, view_actor, view_gone, view_message, view_waits
 from .lifecycle import Crashed
@@ -50,6 +51,7 @@ class ActorSystem:
         if self._root is not None:
             raise RuntimeError("a system runs once; make a new one")
         self._world.clock = trio.lowlevel.current_clock().current_time
+        self._world.deadlines = Deadlines(self._world.clock)
         cell = self._root = new_cell(self._world, None, root, name=name, restart=Restart.TEMPORARY)
         if self._stopped is not None:
             cell.stop(self._stopped)

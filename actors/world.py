@@ -11,6 +11,7 @@ from typing import Generic, TypeVar
 from attrs import define, field
 
 from .dead_letters import DeadLetters
+from .deadlines import Deadlines
 from .inspection import Gone, Subject, Total, add_up, remember
 from .tracing import Observer
 from .views import KindTotals
@@ -27,6 +28,7 @@ class World(Generic[C]):
 
     random: Random
     clock: Callable[[], float] = time.monotonic  # until the system runs, and brings trio's
+    deadlines: Deadlines = field(factory=lambda: Deadlines(time.monotonic))
     dead_letters: DeadLetters = field(factory=DeadLetters)
     observers: list[Observer] = field(factory=list)
     cells: dict[str, C] = field(factory=dict)

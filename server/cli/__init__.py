@@ -62,7 +62,9 @@ def _add_looking(commands: argparse._SubParsersAction[argparse.ArgumentParser]) 
     )
     tree.add_argument("address", nargs="?", metavar="ADDRESS", help="show this actor and what is below it")
     tree.add_argument("--stacks", action="store_true", help="show where each task waits")
-    tree.add_argument("--stack", metavar="ADDRESS", help="show this actor's whole stacks")
+    tree.add_argument(
+        "--stack", metavar="ADDRESS", help="show this actor's attributes, latest messages, and whole stacks"
+    )
     tree.add_argument("--tasks", action="store_true", help="show trio's own tree")
     tree.add_argument("--gone", action="store_true", help="show also the actors gone lately")
     tree.add_argument("--all", action="store_true", help="fold nothing, however alike")

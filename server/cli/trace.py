@@ -27,10 +27,14 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.file is not None and arguments.output is not None:
         complain("a trace is either read from a FILE or recorded to one (-o)")
         return 2
+    whole = arguments.json and arguments.output is None and arguments.follow is None
+    if whole and sys.stdout.isatty():
+        complain("a whole trace is nothing for a terminal: send it to a file or a pipe")
+        return 2
     try:
         if arguments.file is not None:
             return printing(lambda: _tell(arguments.file, arguments))
-        if arguments.json and arguments.output is None:
+        if whole:
             return look(arguments.url, lambda admin: _record(admin, arguments.seconds, sys.stdout.buffer))
         return _record_to(arguments.output or DEFAULT, arguments)
     except OSError as error:

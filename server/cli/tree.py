@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import argparse
 import json
+from urllib.parse import quote
 
-from .looking.admin import Admin, Unanswered, look
-from .looking.answers import Actors, Tasks, check
+from .looking.admin import Admin, Unanswered, Unreachable, look
+from .looking.answers import Actors, Details, Tasks, check
 from .looking.join import Node, find, join, only_tasks
 from .looking.terminal import make_console
 from .looking.tree_view import Options, tree_view
@@ -26,12 +27,26 @@ def run(arguments: argparse.Namespace) -> int:
         top = only_tasks(root) if arguments.tasks else join(actors, root, gone=arguments.gone)
         named = [node for node in top.walk() if node.address and node.gone is None]
         stacks_of = [_one(named, arguments.stack).address] if arguments.stack else []
+        details = {address: await _details(admin, address) for address in stacks_of}
         top = _one(named, arguments.address) if arguments.address else top
-        options = Options(arguments.stacks, stacks_of, arguments.all, joined=not arguments.tasks)
+        options = Options(
+            arguments.stacks, stacks_of, arguments.all, joined=not arguments.tasks, details=details
+        )
         make_console().print(tree_view(top, actors, options, admin.host))
         return 0
 
     return look(arguments.url, show)
+
+
+async def _details(admin: Admin, address: str) -> Details | None:
+    """What else the actor at *address* tells; nothing if it is gone meanwhile."""
+    try:
+        answer = await admin.get(f"actors/{quote(address)}")
+    except Unreachable:
+        raise
+    except Unanswered:
+        return None
+    return None if "gone" in answer else check(admin.host, answer, Details)
 
 
 def _one(nodes: list[Node], wanted: str) -> Node:

@@ -11,7 +11,7 @@ from trio.testing import MockClock
 
 from actors import ActorRef, Down, Envelope, Observer, Origin, Restart, current, origin
 
-from .puppets import Ask, Do, Part, Puppet, answer, crash, settle, stage
+from .puppets import Ask, Do, Part, Puppet, answer, busy, crash, settle, stage
 
 
 @define(eq=False)
@@ -130,7 +130,7 @@ async def test_a_timer_set_because_of_nothing_begins_something_new(autojump_cloc
         here.system.attach(journal)
         ref = here.spawn(part)
         await settle()
-        await ref.tell(Do(lambda me: trio.sleep(5)))
+        await ref.tell(Do(busy(5)))
         await trio.sleep(10)
 
     tick = journal["tick"]

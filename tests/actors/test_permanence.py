@@ -11,6 +11,11 @@ from actors import ActorSystem, Crashed, Restart, RestartBudget, RestartBudgetSp
 from .puppets import Do, Part, Puppet, answer, crash, settle, stage
 
 
+def leave_twice(me: Puppet) -> None:
+    me.stop("mine")
+    me.ref.stop("theirs")
+
+
 def leave(me: Puppet) -> None:
     me.stop("enough")
 
@@ -50,9 +55,7 @@ async def test_a_permanent_actor_that_stops_itself_costs_a_restart(autojump_cloc
 
 
 @pytest.mark.parametrize("restart", [Restart.TRANSIENT, Restart.TEMPORARY])
-async def test_any_other_actor_that_stops_itself_is_gone(
-    autojump_clock: MockClock, restart: Restart
-) -> None:
+async def test_any_other_actor_that_stops_itself_is_gone(autojump_clock: MockClock, restart: Restart) -> None:
     """Its work is done."""
     part = Part()
     async with stage() as here:
@@ -73,7 +76,7 @@ async def test_a_stop_by_the_ref_is_for_good_even_after_a_stop_by_itself(
     part = Part()
     async with stage() as here:
         ref = here.spawn(part, restart=restart)
-        await ref.tell(Do(lambda me: (me.stop("mine"), me.ref.stop("theirs"))))
+        await ref.tell(Do(leave_twice))
         await ref.wait_gone()
         await trio.sleep(60)
 

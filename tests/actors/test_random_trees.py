@@ -19,7 +19,8 @@ from actors import ActorSystem, Envelope, Observer, Origin, RestartBudgetSpent, 
 from actors.testing import given_seed, run_seeded
 
 from .puppets import Boom, running_tasks, settle
-from .wild import Trial, Wild
+from .trial import Trial
+from .wild import Wild
 
 GIVEN = given_seed()
 SEEDS = st.integers(0, 2**32) if GIVEN is None else st.just(GIVEN)

@@ -222,18 +222,22 @@ async def test_an_actor_that_is_ending_starts_nothing() -> None:
     assert len(refused) == 3
 
 
-async def test_a_stopping_actor_spawns_nothing_while_it_finishes() -> None:
-    """Between `stop` and the end of the message in hand it is ending already."""
+async def test_what_a_stopping_actor_still_starts_is_stopped_with_it() -> None:
+    """It can't know that somebody has told it to stop while it handles its last message."""
+    late = Part()
 
     def stop_and_spawn(me: Puppet) -> None:
         me.stop()
-        with pytest.raises(RuntimeError, match="can't start late"):
-            me.spawn(Part(), name="late")
+        me.spawn(late, name="late")
 
     async with stage() as here:
-        ref = here.spawn(Part(), restart=Restart.TRANSIENT)
+        part = Part()
+        ref = here.spawn(part, restart=Restart.TRANSIENT)
         await ref.tell(Do(stop_and_spawn))
         await ref.wait_gone()
+
+    assert part.ends == [Stopped("finished")]
+    assert late.ends == [Stopped("parent stops")]
 
 
 async def test_a_helper_of_a_crashed_life_spawns_nothing(autojump_clock: MockClock) -> None:

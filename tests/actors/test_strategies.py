@@ -113,7 +113,7 @@ async def test_a_groups_temporary_children_are_stopped_for_good(autojump_clock: 
 
 
 async def test_a_group_does_not_restart_for_one_that_is_gone_for_good(autojump_clock: MockClock) -> None:
-    """A transient that stops itself, a temporary that crashes: neither is to be restarted, nor anybody else."""
+    """A transient that stops itself, a temporary that crashes: neither is restarted, nor anybody else."""
     async with stage() as here:
         some = await family(here, AllTogether, "ab")
         some.spawn("t", Restart.TEMPORARY)
@@ -147,7 +147,12 @@ async def test_who_is_spawned_into_a_restart_ends_with_the_group(autojump_clock:
         await trio.sleep(0.15)  # a has ended, c is ending
         some.spawn("d")
         await trio.sleep(20)
-        assert {name: len(part.lives) for name, part in some.parts.items()} == {"a": 2, "b": 2, "c": 2, "d": 2}
+        assert {name: len(part.lives) for name, part in some.parts.items()} == {
+            "a": 2,
+            "b": 2,
+            "c": 2,
+            "d": 2,
+        }
         assert some.log[-8:] == begins("a", "b", "c", "d")
 
 

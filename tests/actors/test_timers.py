@@ -51,8 +51,9 @@ async def test_a_busy_actor_is_not_kept_from_its_timers(autojump_clock: MockCloc
     async with stage() as here:
         ref = here.spawn(part)
         await ref.tell(Do(again))
+        await settle()
         part.now.after(1, "the timer")
-        await trio.sleep(1.25)
+        await trio.sleep(1.5)
         assert "the timer" in part.seen
         ref.stop()
 
@@ -124,6 +125,7 @@ async def test_a_timer_dies_with_its_life(autojump_clock: MockClock, how: str) -
     async with stage() as here:
         ref = here.spawn(part, restart=Restart.PERMANENT)
         await ref.tell(Do(lambda me: me.after(5, "the timer")))
+        await settle()
         match how:
             case "crash":
                 await ref.tell(Do(crash))

@@ -318,6 +318,14 @@ def test_keys_change_the_order_and_quit(terminal: Terminal, leave: str) -> None:
     assert "Traceback" not in terminal.text
 
 
+def test_a_terminal_is_not_sent_a_trace_as_it_is(terminal: Terminal) -> None:
+    """Nobody has looked yet at what is in there."""
+    with process("trace", "--json", stdout=terminal.theirs) as trace:
+        assert trace.wait(20) == 2
+        assert trace.stderr is not None
+        assert "nothing for a terminal" in trace.stderr.read()
+
+
 def test_a_terminal_is_shown_colours(terminal: Terminal) -> None:
     """States catch the eye."""
     with serving(GOOD) as url, process("tree", "--url", url, stdout=terminal.theirs) as tree:

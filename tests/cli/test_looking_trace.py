@@ -278,6 +278,17 @@ def test_the_trace_goes_to_standard_output_as_it_is(url: str, capfdbinary: Any) 
     assert capfdbinary.readouterr() == (content(*EVENTS), b"")
 
 
+def test_what_is_recorded_can_be_followed_at_once(
+    url: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """By one who knows the origin's number from the tree or the log."""
+    path = tmp_path / "out.json"
+
+    assert record(url, path, "--follow", "7", "--json") == 0
+    assert [one["kind"] for one in json.loads(capsys.readouterr().out)] == ["Say", "Write", "Chunk"]
+    assert path.read_bytes() == content(*EVENTS)
+
+
 @pytest.mark.parametrize(
     ("arguments", "status", "said"),
     [

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from server.cli.looking.answers import Actors, Task
+from actors import mailbox as actors_mailbox
+from server.cli.looking.answers import Actors, Details, Message, Origin, Task
 from server.cli.looking.join import circles, find, join, only_tasks
 from server.cli.looking.tree_view import Options, tree_view
 
@@ -163,6 +164,39 @@ def test_stacks_are_short_unless_asked_for_whole() -> None:
     assert [line.split()[0] for line in lines[2:]] == ["lib/b.py:6", "lib/b.py:7", "lib/b.py:8"]
 
 
+def test_a_short_stack_has_the_line_that_is_no_librarys() -> None:
+    """However deep in libraries it waits, that line tells what for."""
+    deep = tuple(frame("/x/lib/python3.11/site-packages/lib/b.py", number) for number in range(9))
+    stack = (frame("/srv/bots/a.py", 1), frame("/srv/bots/a.py", 2), *deep)
+    lines = shown(actors(), tree(task("http", stack=stack)), Options(stacks=True))
+
+    assert [line.split()[0] for line in lines[2:]] == ["srv/bots/a.py:2", "…", "lib/b.py:7", "lib/b.py:8"]
+
+
+def test_that_an_actor_waits_for_messages_needs_no_stack() -> None:
+    """Nearly all of them do nearly always; its helpers are shown."""
+    mailbox = frame(actors_mailbox.__file__, 226, "Mailbox.wait")
+    helper = task("actor t/a: write", stack=(frame("/srv/bots/a.py"),))
+    root = tree(task("actor t/a", helper, stack=(mailbox, frame("/x/site-packages/trio/_channel.py"))))
+    lines = shown(actors(actor("t/a")), root, Options(stacks=True))
+
+    assert [line.strip("│├└─ ").split()[0] for line in lines[1:]] == ["t/a", "task", "srv/bots/a.py:1"]
+
+
+def test_what_else_an_actor_tells_is_shown_with_its_stack() -> None:
+    """Its attributes, and what it handled lately because of what."""
+    said = Message("Say", 9, 0, Origin(7, "message frame", {"connection": "c1"}), "", 2.0, 0.003)
+    details = Details((said,), {"_id": "2", "_reply_to": "actor t/b"})
+    options = Options(stacks_of=["t/a"], details={"t/a": details})
+    lines = shown(actors(actor("t/a")), tree(task("actor t/a", stack=(frame("/srv/bots/a.py"),))), options)
+
+    assert [line.strip() for line in lines[2:4]] == [
+        "has _id: 2, _reply_to: actor t/b",
+        "handled Say (sent 2.0 s ago, took 3 ms; from #7 message frame) connection=c1",
+    ]
+    assert "srv/bots/a.py:1" in lines[4]
+
+
 def test_a_wait_is_told_below_who_waits() -> None:
     """Whom it waits for, for what, since when; whether it is itself or a task beside its handler."""
     found = actors(
@@ -188,6 +222,15 @@ def test_a_circle_of_waits_is_marked_in_red() -> None:
 
     assert ["\x1b[1;31m" in line for line in lines if "waits for" in line] == [True, True, False]
     assert "circle of waits: t/a → t/b → t/a" in lines[-1]
+
+
+@pytest.mark.parametrize(("seconds", "found"), [(3.2, [["a", "b"]]), (0.2, [])])
+def test_a_circle_through_tasks_is_one_if_it_lasts(seconds: float, found: list[list[str]]) -> None:
+    """The runtime can't refuse it, and a person can't see it otherwise; a chance meeting is none."""
+    edges = [wait("a: compute", "b"), wait("b", "a"), wait("c: look", "a")]
+    waits = actors(actor("t", waits=[{**edge, "seconds": seconds} for edge in edges])).actors[0].waits
+
+    assert circles(waits) == found
 
 
 @pytest.mark.parametrize(

@@ -48,6 +48,11 @@ class Wait:
     kind: str
     seconds: float
 
+    @property
+    def actor(self) -> str:
+        """The address of the actor that waits, or whose task does."""
+        return self.waiter.partition(": ")[0]
+
 
 @frozen
 class Crash:
@@ -84,6 +89,14 @@ class Actor:
     def lost(self) -> int:
         """Messages that it never handled: dropped, rejected, or expired while they waited."""
         return self.dropped + self.rejected + self.expired
+
+
+@frozen
+class Details:
+    """The answer to GET actors/<address>, of one that lives, as far as the list does not tell it."""
+
+    recent: tuple[Message, ...]
+    attributes: Mapping[str, str]
 
 
 @frozen

@@ -28,6 +28,14 @@ def short(file: str) -> str:
     return inside if inside != file else "/".join(file.split("/")[-3:])
 
 
+def is_library(frame: Frame) -> bool:
+    """Whether *frame* is of a library, the runtime among them, and not of Triologue or a pipeline."""
+    inside = short(frame.file)
+    return inside.startswith("actors/") or (
+        _library.match(frame.file) is not None and not inside.startswith("server/")
+    )
+
+
 def frame_lines(stack: Iterable[Frame]) -> list[Text]:
     """A line for each frame: where, in which function, and its code. One without a file stands for a gap."""
     return [_line(frame) for frame in stack]

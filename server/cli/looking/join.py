@@ -9,6 +9,9 @@ from attrs import define, field
 
 from .answers import Actor, Actors, Gone, Task, Wait
 
+LASTING = 1.0
+"""Seconds after which a wait beside a handler is no passing matter."""
+
 
 @define(eq=False)
 class Node:
@@ -67,10 +70,15 @@ def find(addresses: Iterable[str], wanted: str) -> list[str]:
 
 
 def circles(waits: Iterable[Wait]) -> list[list[str]]:
-    """The circles in which actors wait for each other; each begins with the address that sorts first."""
+    """The circles in which actors wait for each other; each begins with the address that sorts first.
+
+    Also those through tasks beside their actors' handlers, which only a person can judge: the runtime refuses
+    all others. Of these, to be no chance meeting, only waits of more than `LASTING` seconds.
+    """
     waiting: dict[str, list[str]] = {}
     for wait in waits:
-        waiting.setdefault(wait.waiter, []).append(wait.address)
+        if wait.waiter == wait.actor or wait.seconds >= LASTING:
+            waiting.setdefault(wait.actor, []).append(wait.address)
     found: dict[frozenset[str], list[str]] = {}
     for start in waiting:
         circle = _way_back(start, waiting)

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 
-from attrs import define, frozen
+from attrs import define, field, frozen
 from rich.console import Group, RenderableType
 from rich.text import Text
 from rich.tree import Tree
 
-from .answers import Actor, Actors, Gone, Hold, Message, Task, Wait
-from .frames import frame_lines
+from .answers import Actor, Actors, Details, Frame, Gone, Hold, Message, Task, Wait
+from .frames import frame_lines, is_library, short
 from .join import Node, circles
-from .terminal import ALARM, QUIET, STATES, WARN, duration, fill_style, pattern, words
+from .terminal import ALARM, QUIET, STATES, WARN, brief, clean, duration, fill_style, pattern, words
 
 FOLD_ABOVE = 5
 """So many children may be alike; of more, `SHOWN` are shown."""
@@ -27,13 +27,14 @@ FRAMES = 3
 class Options:
     """What to show: `stacks` of each task, whole stacks of the actors `stacks_of`, `unfold`ed or not.
 
-    `joined` is false if the tree is of tasks alone.
+    `joined` is false if the tree is of tasks alone. `details` are by address.
     """
 
     stacks: bool = False
     stacks_of: Collection[str] = ()
     unfold: bool = False
     joined: bool = True
+    details: Mapping[str, Details | None] = field(factory=dict)
 
 
 def tree_view(node: Node, actors: Actors, options: Options, host: str) -> RenderableType:
@@ -78,11 +79,19 @@ class _Drawing:
         else:
             assert node.task is not None
             lines.append(self._task_line(node.task, within))
+        lines += self._detail_lines(node)
         lines += self._stack_lines(node)
         return Text("\n  ").join(lines)
 
+    def _detail_lines(self, node: Node) -> list[Text]:
+        details = self._options.details.get(node.address)
+        if details is None:
+            return []
+        has = ", ".join(f"{name}: {value}" for name, value in details.attributes.items())
+        return [words(("has", QUIET), Text(clean(has, 2000))), *map(_recent_line, details.recent)]
+
     def _wait_line(self, wait: Wait) -> Text:
-        circling = (wait.waiter, wait.address) in self._circling
+        circling = (wait.actor, wait.address) in self._circling
         style = ALARM if circling else WARN
         sort = f"answer to {wait.kind}" if wait.what == "answer" else f"{wait.what} for {wait.kind}"
         task = wait.waiter.partition(": ")[2]
@@ -107,7 +116,7 @@ class _Drawing:
             return []
         if task.actor is not None and task.actor in self._options.stacks_of:
             return frame_lines(task.stack)
-        return frame_lines(task.stack[-FRAMES:]) if self._options.stacks else []
+        return frame_lines(_telling(task.stack)) if self._options.stacks else []
 
     def _folded(self, children: Sequence[Node]) -> Iterator[Node | _Fold]:
         """The *children*, with a few of those that are alike, and after them how many more there are."""
@@ -124,7 +133,8 @@ class _Drawing:
                 yield _Fold(len(group) - len(shown), _common(group[0]))
 
     def _is_wanted(self, node: Node) -> bool:
-        return any(below.address in self._options.stacks_of for below in node.walk() if below.address)
+        wanted = self._options.stacks_of
+        return bool(wanted) and any(below.address in wanted for below in node.walk())
 
 
 @frozen
@@ -182,6 +192,18 @@ def _actor_line(actor: Actor, within: str) -> Text:
     )
 
 
+def _recent_line(message: Message) -> Text:
+    origin = message.origin
+    labels = ", ".join(f"{name}={brief(str(value))}" for name, value in origin.labels.items())
+    times = f"sent {duration(message.age)} ago, took {duration(message.seconds)}"
+    return words(
+        ("handled", QUIET),
+        (message.kind, "bold"),
+        f"({times}; from #{origin.id} {origin.name})",
+        (labels, QUIET) if labels else None,
+    )
+
+
 def _handling(message: Message | None) -> Text | None:
     if message is None:
         return None
@@ -214,6 +236,23 @@ def _gone_line(gone: Gone, within: str) -> Text:
 
 def _gone(gone: Gone) -> str:
     return f"gone ({gone.reason})"
+
+
+def _telling(stack: Sequence[Frame]) -> Sequence[Frame]:
+    """The end of *stack*; with the innermost line that is no library's, if that is further out.
+
+    Nothing of an actor that waits for a message: that it is idle says it all.
+    """
+    if any(frame.function == "Mailbox.wait" and short(frame.file) == "actors/mailbox.py" for frame in stack):
+        return ()
+    own = next((n for n in range(len(stack) - 1, -1, -1) if not is_library(stack[n])), -1)
+    first = len(stack) - FRAMES
+    if own < 0 or own >= first:
+        return stack[-FRAMES:]
+    return (stack[own], _GAP, *stack[1 - FRAMES :])
+
+
+_GAP = Frame("", 0, "…", "")
 
 
 def _helper(task: Task) -> str | None:

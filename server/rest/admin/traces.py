@@ -55,7 +55,7 @@ class Traces:
 
         async def serve(scope: Any, receive: Any, send: Any) -> None:
             # By its end: a server may be told of a path in front of all of ours.
-            if scope["path"].endswith("/traces"):
+            if scope.get("path", "").endswith("/traces"):  # a lifespan has no path
                 try:
                     await self._serve_until_end(app, scope, receive, send)
                 finally:

@@ -1,0 +1,66 @@
+"""The deadlines of all asks of a system, watched by one task.
+
+Almost all asks are answered in time, and a cancel scope around each would cost a third of its time. Here a
+deadline is one entry in a heap, forgotten when it was not needed.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from heapq import heapify, heappop, heappush
+from itertools import count
+from typing import Any
+
+import trio
+
+from .ask import Promise
+
+# Entries that are not worth tidying up.
+FEW = 64
+
+
+class Deadlines:
+    """Lets promises expire that are not settled in time.
+
+    An entry whose promise was settled stays until its time comes, or until such entries are the most.
+
+    Args:
+        clock: Seconds, as trio counts them.
+    """
+
+    def __init__(self, clock: Callable[[], float]) -> None:
+        self._clock = clock
+        self._heap: list[tuple[float, int, Promise[Any]]] = []
+        self._number = count().__next__
+        self._open = 0
+        self._next = math.inf
+        self._scope = trio.CancelScope()
+
+    def add(self, deadline: float, promise: Promise[Any]) -> None:
+        """Let *promise* expire at *deadline*; `remove` tells that it need not any more."""
+        heappush(self._heap, (deadline, self._number(), promise))
+        self._open += 1
+        if deadline < self._next:
+            self._next = self._scope.deadline = deadline
+
+    def remove(self) -> None:
+        """One of the promises was settled."""
+        self._open -= 1
+        if self._open == 0:
+            # The time itself stays set: waking up once in vain costs less than setting it for every ask.
+            self._heap.clear()
+        elif len(self._heap) > FEW + 2 * self._open:
+            self._heap = [entry for entry in self._heap if not entry[2].settled]
+            heapify(self._heap)
+
+    async def run(self) -> None:
+        """Watch, until cancelled."""
+        while True:
+            with self._scope:
+                await trio.sleep_forever()
+            now, heap = self._clock(), self._heap
+            while heap and (heap[0][0] <= now or heap[0][2].settled):
+                heappop(heap)[2].expire()
+            self._next = heap[0][0] if heap else math.inf
+            self._scope = trio.CancelScope(deadline=self._next)
