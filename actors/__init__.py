@@ -7,7 +7,7 @@ runtime depends on trio and attrs alone and knows nothing of chat.
 
 from .actor import Actor
 from .ask import Question
-from .causality import Activity, Origin, current, origin
+from .causality import Activity, Cause, Origin, cause, current, origin, resume
 from .dead_letters import DeadLetter
 from .errors import (
     ActorDied,
@@ -19,10 +19,18 @@ from .errors import (
     RestartBudgetSpent,
     WaitCycle,
 )
-from .frames import FrameView
 from .lifecycle import Crashed, Down, ExitReason, State, Stopped
 from .mailbox import Envelope, Overflow
-from .recording import Recording, record
+from .observation import (
+    FrameView,
+    Hold,
+    Recording,
+    TaskView,
+    Watchdog,
+    record,
+    survey_tasks,
+    task_tree,
+)
 from .ref import ActorRef
 from .registry import (
     Join,
@@ -38,11 +46,9 @@ from .registry import (
 from .restart import Backoff, Restart, RestartBudget, Strategy, Streak
 from .supervisor import Supervisor
 from .system import ActorSystem
-from .tasks import TaskView, survey_tasks, task_tree
 from .timers import Timer
 from .tracing import Observer
 from .views import ActorView, CrashView, GoneView, KindTotals, MessageView, WaitView
-from .watchdog import Hold, Watchdog
 
 __all__ = [
     "Activity",
@@ -54,6 +60,7 @@ __all__ = [
     "ActorView",
     "AskTimeout",
     "Backoff",
+    "Cause",
     "CrashView",
     "Crashed",
     "DeadLetter",
@@ -95,9 +102,11 @@ __all__ = [
     "WaitView",
     "Watchdog",
     "WhereIs",
+    "cause",
     "current",
     "origin",
     "record",
+    "resume",
     "survey_tasks",
     "task_tree",
 ]

@@ -11,7 +11,9 @@ from collections.abc import Mapping
 from contextlib import AbstractContextManager
 from contextvars import ContextVar
 from itertools import count
-from typing import Any, NamedTuple, Protocol
+from typing import Any, Generic, NamedTuple, Protocol, TypeVar
+
+O = TypeVar("O", bound="Origin | None")
 
 next_id = count(1).__next__
 """Ids of messages and origins: unique in the process, growing."""
@@ -23,6 +25,13 @@ class Origin(NamedTuple):
     id: int
     name: str
     labels: Mapping[str, str] = {}
+
+
+class Cause(NamedTuple):
+    """Because of which message something is done, and what that began with."""
+
+    id: int
+    origin: Origin | None
 
 
 class Activity(Protocol):
@@ -70,24 +79,23 @@ def current() -> Activity | None:
     return here.get()
 
 
-class Beginning:
-    """What `origin` returns."""
+class Doing(Generic[O]):
+    """What `origin` and `resume` return."""
 
-    __slots__ = ("_labels", "_name", "_token")
+    __slots__ = ("_cause", "_origin", "_token")
 
-    def __init__(self, name: str, labels: Mapping[str, str]) -> None:
-        self._name = name
-        self._labels = labels
+    def __init__(self, cause: int, origin: O) -> None:
+        self._cause = cause
+        self._origin = origin
 
-    def __enter__(self) -> Origin:
+    def __enter__(self) -> O:
         around = here.get()
-        begun = Origin(next_id(), self._name, self._labels)
         if around is None:
-            errand = Errand("", "", 0, begun, None)
+            errand = Errand("", "", self._cause, self._origin, None)
         else:
-            errand = Errand(around.address, around.errand, 0, begun, around.waiter)
+            errand = Errand(around.address, around.errand, self._cause, self._origin, around.waiter)
         self._token = here.set(errand)
-        return begun
+        return self._origin
 
     def __exit__(self, *_: object) -> None:
         here.reset(self._token)
@@ -98,4 +106,15 @@ def origin(name: str, **labels: str) -> AbstractContextManager[Origin]:
 
     *labels* are for those who read traces and logs: which client it was, for example.
     """
-    return Beginning(name, labels)
+    return Doing(0, Origin(next_id(), name, labels))
+
+
+def cause() -> Cause:
+    """Why the caller does what it does: to keep with work that is put off, and to `resume` with it."""
+    activity = here.get()
+    return Cause(0, None) if activity is None else Cause(activity.cause, activity.origin)
+
+
+def resume(cause: Cause) -> AbstractContextManager[Origin | None]:
+    """Go on with what was put off: what the block sends is because of *cause*, not of the message at hand."""
+    return Doing(cause.id, cause.origin)

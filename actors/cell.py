@@ -172,7 +172,7 @@ class Cell:
         """Begin to end for good: no more messages after the one in hand."""
         if self.stop_reason is not None or self.life is None:
             return
-        self.stop_reason = reason
+        self.stop_reason, self.since = reason, self.clock()
         self.life.end()
         self.resume()
         self.close_mailbox()

@@ -89,7 +89,8 @@ def view_actor(subject: Subject, now: float) -> ActorView:
         if blocking:
             state, since = State.WAITING, min(blocking)
         if subject.stop_reason is not None:
-            state = State.STOPPING  # as soon as it has done with the message in hand
+            # As soon as it has done with the message in hand.
+            state, since = State.STOPPING, subject.since
     return ActorView(
         address=subject.address,
         kind=subject.kind.__name__,

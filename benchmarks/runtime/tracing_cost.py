@@ -1,7 +1,8 @@
-"""What the always-on traces cost: with and without, in turns, in one run. `python -m benchmarks.runtime.tracing_cost`.
+"""What the always-on traces cost: with and without, in turns, in one run.
 
-Processor seconds of this process per message, medians over the rounds:
+`python -m benchmarks.runtime.tracing_cost` prints processor seconds per message, medians over the rounds:
 
+- **served ping**, **served chat message**: of a real server process, by real sockets.
 - **chat message**: one client message through the whole assembly (in-memory sockets, so that hypercorn's and
   the kernel's share does not hide the cost) to the last of its frames: about twenty messages between actors.
 - **ping**: a frame that only its connection's actor handles.
@@ -28,10 +29,11 @@ import trio
 import trio.testing
 
 from actors import Actor, ActorSystem, Question, Supervisor
-from actors.recording import record
+from actors.observation.recording import record
 from server.pipeline import EchoModel
 from tests.in_memory import running
 
+from . import on_the_wire
 from .untraced import untraced
 
 TEXT = "How many words does an echo need to come back to where it was said first?"
@@ -135,16 +137,12 @@ async def chat_after_recording(number: int) -> float:
 
 Work = Callable[[], Awaitable[float]]
 
-PAIRS: dict[str, tuple[Work, Work]] = {
-    "chat message": (partial(chat, 300), partial(chat, 300)),
-    "ping": (partial(ping, 3000), partial(ping, 3000)),
-    "tell": (partial(with_sink, 20_000, tell), partial(with_sink, 20_000, tell)),
-    "tell_nowait": (partial(with_sink, 40_000, tell_nowait), partial(with_sink, 40_000, tell_nowait)),
-    "ask": (partial(with_sink, 10_000, ask), partial(with_sink, 10_000, ask)),
-}
-RECORDED: dict[str, tuple[Work, Work]] = {
-    "chat message, recording attached": (partial(chat_while_recorded, 300), partial(chat, 300)),
-    "chat message, recording detached": (partial(chat_after_recording, 300), partial(chat, 300)),
+WORK: dict[str, Work] = {
+    "chat message": partial(chat, 300),
+    "ping": partial(ping, 3000),
+    "tell": partial(with_sink, 20_000, tell),
+    "tell_nowait": partial(with_sink, 40_000, tell_nowait),
+    "ask": partial(with_sink, 10_000, ask),
 }
 
 
@@ -161,25 +159,49 @@ def main() -> None:
     arguments = parser.parse_args()
     gc.set_threshold(50_000, 20, 50)  # as the server does
     results = []
-    for pairs, bare in ((PAIRS, True), (RECORDED, False)):
-        for name, (subject, reference) in pairs.items():
-            ratios, costs = [], []
-            for round_ in range(arguments.rounds):
-                # Who goes first changes: the machine's mood drifts.
-                if round_ % 2:
-                    cost, base = measure(subject, bare=False), measure(reference, bare=bare)
-                else:
-                    base, cost = measure(reference, bare=bare), measure(subject, bare=False)
-                ratios.append(cost / base)
-                costs.append(cost)
-            ratio = statistics.median(ratios)
-            low, *_, high = statistics.quantiles(ratios, n=4)
-            results.append({"work": name, "ratio": ratio, "quartiles": [low, high]})
-            print(
-                f"{name:35s} {statistics.median(costs) * 1e6:8.2f} µs"
-                f"  {ratio:6.3f} × without  (quartiles {low:.3f} to {high:.3f})",
-                flush=True,
+    traced_chat = partial(measure, partial(chat, 300), bare=False)
+    comparisons: list[tuple[str, Callable[[], float], Callable[[], float]]] = [
+        *(
+            (
+                f"served {what}",
+                partial(on_the_wire.measure, what, bare=False),
+                partial(on_the_wire.measure, what, bare=True),
             )
+            for what in on_the_wire.WORK
+        ),
+        *(
+            (what, partial(measure, work, bare=False), partial(measure, work, bare=True))
+            for what, work in WORK.items()
+        ),
+        (
+            "chat message, recording attached",
+            partial(measure, partial(chat_while_recorded, 300), bare=False),
+            traced_chat,
+        ),
+        (
+            "chat message, recording detached",
+            partial(measure, partial(chat_after_recording, 300), bare=False),
+            traced_chat,
+        ),
+    ]
+    for name, subject, reference in comparisons:
+        ratios, costs = [], []
+        for round_ in range(arguments.rounds):
+            # Who goes first changes: the machine's mood drifts.
+            if round_ % 2:
+                cost, base = subject(), reference()
+            else:
+                base, cost = reference(), subject()
+            ratios.append(cost / base)
+            costs.append(cost)
+        ratio = statistics.median(ratios)
+        low, *_, high = statistics.quantiles(ratios, n=4)
+        results.append({"work": name, "ratio": ratio, "quartiles": [low, high]})
+        print(
+            f"{name:35s} {statistics.median(costs) * 1e6:8.2f} µs"
+            f"  {ratio:6.3f} × without  (quartiles {low:.3f} to {high:.3f})",
+            flush=True,
+        )
     if arguments.json:
         arguments.json.write_text(json.dumps({"python": sys.version, "results": results}, indent=1))
 

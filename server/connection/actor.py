@@ -5,6 +5,9 @@ from __future__ import annotations
 from collections.abc import Hashable
 from typing import Any
 
+import structlog
+from structlog.typing import FilteringBoundLogger
+
 from actors import Actor, Crashed, ExitReason, Restart, Stopped
 from server.messages import (
     TOO_SLOW,
@@ -23,6 +26,8 @@ from server.protocol import CloseCode
 
 from .transport import Transport
 from .wire import Greeting, encoded
+
+log: FilteringBoundLogger = structlog.get_logger(__name__)
 
 DISCONNECTED = "disconnected"
 """The reason a connection is stopped with when its socket is gone."""
@@ -99,6 +104,7 @@ class Connection(Actor[ConnectionMessage]):
         if isinstance(reason, Crashed):
             await self._close(CloseCode.INTERNAL_ERROR, "internal error")
         elif reason.reason == TOO_SLOW:
+            log.info("a slow reader is given up", connection=self.ref.address.rpartition("/")[2])
             declined = Declined("too_slow", "The connection is too slow", retry=True)
             await self._transport.send(encoded(declined, self._greeting))
             await self._close(CloseCode.TOO_SLOW, TOO_SLOW)

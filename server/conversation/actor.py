@@ -12,7 +12,7 @@ from functools import partial
 import structlog
 from structlog.typing import FilteringBoundLogger
 
-from actors import Actor, ActorError, ActorRef, ExitReason, Stopped
+from actors import Actor, ActorError, ActorRef, ExitReason, Stopped, cause, resume
 from server.chat import ConversationKey, Turn, weight_of
 from server.messages import Activate as ActivateConnection
 from server.messages import (
@@ -182,7 +182,7 @@ class Conversation(Actor[ConversationMessage]):
         message = self._transcript.add(
             request.chain, sender=request.sender, connection_id=request.connection_id, now=self._now()
         )
-        self._waiting.append(Question(message, request.stream, weight))
+        self._waiting.append(Question(message, request.stream, weight, cause()))
         assert message.seq is not None
         request.answer(Receipt(message.id, message.seq))
         await self._members.tell_all(MessagePosted(self._key.session_type, message))
@@ -200,32 +200,34 @@ class Conversation(Actor[ConversationMessage]):
         """Have the next waiting message answered, unless a reply is running."""
         while self._waiting and self._reply is None:
             question = self._state.answering = self._waiting.popleft()
-            reply = self._transcript.begin_reply(
-                connection_id=question.message.connection_id, now=self._now()
-            )
-            if self._state.draining:
-                await self._end_reply("interrupted", otherwise=INTERRUPTED)
-                continue
-            turn = Turn(
-                message=question.message,
-                history=self._transcript.before(question.message),
-                sender=question.message.sender,
-                pipeline_uuid=self._key.pipeline,
-                session_type=self._key.session_type,
-                session_id=self._key.session_id,
-            )
-            pipeline = self._pipelines[self._key.pipeline]
-            try:
-                request = WriteReply(turn, reply.id, self.ref)
-                writer = await pipeline.ref.ask(request, timeout=PIPELINE_PATIENCE)
-            except ActorError as error:
-                log.error("no reply", conversation=self._key, error=error)
-                await self._end_reply("error", otherwise=FAILED)
-                continue
-            self._state.writer = writer
-            overdue = self.after(pipeline.total_timeout + PIPELINE_PATIENCE, TimeIsUp(reply.id, "error"))
-            self._reply = RunningReply(reply.id, question.stream, writer, overdue)
-            self.watch(writer, partial(ReplyGone, reply.id))
+            with resume(question.cause):
+                await self._begin_reply(question)
+
+    async def _begin_reply(self, question: Question) -> None:
+        reply = self._transcript.begin_reply(connection_id=question.message.connection_id, now=self._now())
+        if self._state.draining:
+            await self._end_reply("interrupted", otherwise=INTERRUPTED)
+            return
+        turn = Turn(
+            message=question.message,
+            history=self._transcript.before(question.message),
+            sender=question.message.sender,
+            pipeline_uuid=self._key.pipeline,
+            session_type=self._key.session_type,
+            session_id=self._key.session_id,
+        )
+        pipeline = self._pipelines[self._key.pipeline]
+        try:
+            request = WriteReply(turn, reply.id, self.ref)
+            writer = await pipeline.ref.ask(request, timeout=PIPELINE_PATIENCE)
+        except ActorError as error:
+            log.error("no reply", conversation=self._key, error=error)
+            await self._end_reply("error", otherwise=FAILED)
+            return
+        self._state.writer = writer
+        overdue = self.after(pipeline.total_timeout + PIPELINE_PATIENCE, TimeIsUp(reply.id, "error"))
+        self._reply = RunningReply(reply.id, question.stream, writer, overdue)
+        self.watch(writer, partial(ReplyGone, reply.id))
 
     def _is_running(self, reply_id: int) -> bool:
         return self._reply is not None and self._reply.id == reply_id

@@ -6,17 +6,21 @@ from collections import deque
 
 from attrs import define, field, frozen
 
-from actors import ActorRef, Timer
+from actors import ActorRef, Cause, Timer
 from server.chat import Message, Transcript
 
 
 @frozen
 class Question:
-    """A user's message that waits for its reply, with its inline data still in it."""
+    """A user's message that waits for its reply, with its inline data still in it.
+
+    `cause` is the frame it came in, to which all that comes of it is to be traced.
+    """
 
     message: Message
     stream: bool
     weight: int
+    cause: Cause
 
 
 @define

@@ -18,6 +18,7 @@ from .errors import UpstreamBroke
 from .openai_answer import Completion
 from .openai_request import chat_messages
 from .port import Finish
+from .pull import pull
 from .reply_text import ReplyText
 from .upstream import Sleep, Upstream
 
@@ -156,7 +157,7 @@ class _Deltas:
         return self
 
     async def __anext__(self) -> str:
-        event = await (self._trailer() if self._completion.complete else anext(self._events, None))
+        event = await (self._trailer() if self._completion.complete else pull(self._events))
         if event is not None:
             return self._completion.feed(event.data)
         if not self._completion.complete:
@@ -170,7 +171,7 @@ class _Deltas:
             self._deadline = trio.current_time() + _LINGER
         try:
             with trio.CancelScope(deadline=self._deadline):
-                return await anext(self._events, None)
+                return await pull(self._events)
         except UpstreamBroke:
             pass
         return None

@@ -20,6 +20,7 @@ from server.messages import ConversationMessage, ReplyChunk, ReplyFailed, ReplyF
 
 from .errors import PipelineError, ReplyTimedOut
 from .port import Finish, Model
+from .pull import pull
 from .reply_text import ReplyText, whole
 
 log: FilteringBoundLogger = structlog.get_logger(__name__)
@@ -125,11 +126,7 @@ class Reply(Actor[Never]):
 
     async def _next(self, stream: AsyncGenerator[str | Finish, None]) -> str | Finish | None:
         with trio.move_on_after(self._idle_timeout):
-            try:
-                # Without a default: trio can't look through what that puts around it.
-                return await anext(stream)
-            except StopAsyncIteration:
-                return None
+            return await pull(stream)
         raise ReplyTimedOut(f"was silent for {self._idle_timeout:g} s")
 
 

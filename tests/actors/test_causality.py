@@ -9,7 +9,19 @@ import trio
 from attrs import define, field
 from trio.testing import MockClock
 
-from actors import ActorRef, Down, Envelope, Observer, Origin, Restart, current, origin
+from actors import (
+    ActorRef,
+    Cause,
+    Down,
+    Envelope,
+    Observer,
+    Origin,
+    Restart,
+    cause,
+    current,
+    origin,
+    resume,
+)
 
 from .puppets import Ask, Do, Part, Puppet, answer, busy, crash, settle, stage
 
@@ -153,6 +165,27 @@ async def test_the_first_life_acts_for_the_message_that_spawned_it(autojump_cloc
     journal.comes_of("life 1", first)
     assert journal["life 2"].cause == 0
     assert journal["life 2"].origin.id == journal["life 2"].id
+
+
+async def test_work_that_was_put_off_is_resumed_with_its_cause() -> None:
+    """What waits for its turn has nothing to do with the message that makes room for it."""
+    journal, kept = Journal(), list[Cause]()
+    async with stage() as here:
+        here.system.attach(journal)
+        ref = here.spawn(Part())
+
+        def go_on(me: Puppet) -> None:
+            with resume(kept[0]):
+                me.ref.tell_nowait("at last")
+            me.ref.tell_nowait("by the way")
+
+        puts_off, makes_room = Do(lambda me: kept.append(cause())), Do(go_on)
+        await ref.tell(puts_off)
+        await ref.tell(makes_room)
+        await settle()
+
+    journal.comes_of("at last", puts_off)
+    journal.comes_of("by the way", makes_room)
 
 
 async def test_word_of_an_end_comes_of_the_message_that_led_to_it(autojump_clock: MockClock) -> None:

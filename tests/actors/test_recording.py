@@ -18,9 +18,9 @@ import trio.testing
 from trio.testing import MockClock
 
 from actors import ActorRef, Restart, origin
-from actors.chrome_trace import to_chrome
-from actors.recorder import Recorded, Recorder
-from actors.recording import Recording, record
+from actors.observation.chrome_trace import to_chrome
+from actors.observation.recorder import Recorded, Recorder
+from actors.observation.recording import Recording, record
 
 from .puppets import Boom, Do, Part, Puppet, Stage, answer, busy, crash, settle, stage
 

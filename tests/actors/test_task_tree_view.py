@@ -12,8 +12,8 @@ import pytest
 import trio
 import trio.testing
 
-from actors.frames import frame_of, local, running_places, view
-from actors.tasks import TaskView, _notes, actor_of, survey_tasks, task_tree
+from actors.observation.frames import frame_of, local, running_places, view
+from actors.observation.tasks import TaskView, _notes, actor_of, survey_tasks, task_tree
 
 from .puppets import Part, settle, stage
 
@@ -145,7 +145,7 @@ async def test_a_task_keeps_its_number(look: Look) -> None:
 
 async def test_a_survey_lets_others_run(monkeypatch: pytest.MonkeyPatch) -> None:
     """Ten thousand tasks must not cost everybody else a tenth of a second."""
-    monkeypatch.setattr("actors.tasks._TURN", 0.0)
+    monkeypatch.setattr("actors.observation.tasks._TURN", 0.0)
     steps: list[int] = []
     done = trio.Event()
 

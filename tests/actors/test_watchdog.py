@@ -16,8 +16,8 @@ from textwrap import dedent
 import pytest
 import trio
 
-from actors.thread_times import Times
-from actors.watchdog import Hold, Mark, Watchdog, explain
+from actors.observation.thread_times import Times
+from actors.observation.watchdog import Hold, Mark, Watchdog, explain
 
 from .puppets import Do, Part, answer, stage
 
@@ -274,7 +274,7 @@ def test_a_process_that_was_stopped_did_not_hold_its_loop() -> None:
     """A laptop that slept, a container that was frozen: no line of code is to blame."""
     program = dedent("""
         import os, signal, trio
-        from actors.watchdog import Watchdog
+        from actors.observation.watchdog import Watchdog
 
         async def main():
             with Watchdog(print) as watchdog:

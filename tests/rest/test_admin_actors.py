@@ -42,8 +42,7 @@ async def test_a_system_shows_who_lives_and_who_did() -> None:
         home.spawn("idle").tell_nowait(Poke("a private word"))
         stopping = home.spawn("leaves", restart=Restart.TRANSIENT)
         stopping.tell_nowait(Poke("stop"))
-        await until(lambda: not stopping.alive)
-        stopping.stop()
+        await stopping.wait_gone()
         answer = await home.ask(f"{API}/actors")
 
     data = answer.data

@@ -9,9 +9,10 @@ from typing import Any
 import trio
 from attrs import frozen
 
+from actors.system import ActorSystem
+
 from .chrome_trace import to_chrome, to_chrome_json
 from .recorder import Recorded, Recorder
-from .system import ActorSystem
 
 _REST = 0.001
 

@@ -17,11 +17,12 @@ from typing import Any, NamedTuple, Protocol
 import trio
 from attrs import define, frozen
 
-from .lifecycle import State
-from .mailbox import Envelope
+from actors.lifecycle import State
+from actors.mailbox import Envelope
+from actors.tracing import Observer
+
 from .step_sampler import Seen, StepSampler
 from .tasks import number_of
-from .tracing import Observer
 
 
 class Sent(NamedTuple):
