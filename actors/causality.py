@@ -13,7 +13,7 @@ from contextvars import ContextVar
 from itertools import count
 from typing import Any, Generic, NamedTuple, Protocol, TypeVar
 
-O = TypeVar("O", bound="Origin | None")
+Begun = TypeVar("Begun", bound="Origin | None")
 
 next_id = count(1).__next__
 """Ids of messages and origins: unique in the process, growing."""
@@ -79,16 +79,16 @@ def current() -> Activity | None:
     return here.get()
 
 
-class Doing(Generic[O]):
+class Doing(Generic[Begun]):
     """What `origin` and `resume` return."""
 
     __slots__ = ("_cause", "_origin", "_token")
 
-    def __init__(self, cause: int, origin: O) -> None:
+    def __init__(self, cause: int, origin: Begun) -> None:
         self._cause = cause
         self._origin = origin
 
-    def __enter__(self) -> O:
+    def __enter__(self) -> Begun:
         around = here.get()
         if around is None:
             errand = Errand("", "", self._cause, self._origin, None)
