@@ -5,7 +5,7 @@ VENV   ?= .venv
 BIN    := $(VENV)/bin
 PIP    := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
-.PHONY: run test model lint clean
+.PHONY: run test model lint bench-runtime clean
 
 run: $(VENV)/.run  ## Start the server and print the address to open.
 	@$(BIN)/triologue serve
@@ -20,6 +20,12 @@ lint: $(VENV)/.lint  ## What CI checks before the tests.
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+
+bench-runtime: $(VENV)/.bench  ## Our runtime beside triotp and Pykka, five faults of triotp, the cost of tracing.
+	$(BIN)/python -m benchmarks.runtime.peers
+	$(BIN)/python -m benchmarks.runtime.faults
+	$(BIN)/python -m benchmarks.runtime.run
+	$(BIN)/python -m benchmarks.runtime.tracing_cost
 
 clean:  ## Forget the environment.
 	rm -rf $(VENV)
@@ -43,3 +49,7 @@ $(VENV)/.model: pyproject.toml constraints.txt | $(VENV)/bin/python
 $(VENV)/.lint: pyproject.toml constraints.txt | $(VENV)/bin/python
 	$(PIP) --editable '.[test,otel,lint]'
 	@touch $@ $(VENV)/.run $(VENV)/.test
+
+$(VENV)/.bench: pyproject.toml constraints.txt | $(VENV)/bin/python
+	$(PIP) --editable '.[test,bench]'
+	@touch $@ $(VENV)/.run
