@@ -141,6 +141,11 @@ def pose(question: Question[M_co, R], owner: Any) -> Promise[R]:
     return promise
 
 
+def withdraw(question: Question[Any, Any]) -> None:
+    """Nobody got *question*: it may be asked again."""
+    object.__setattr__(question, "_promise", None)
+
+
 class Unanswered:
     """The questions an actor owes answers to, so that their askers hear when none can come any more."""
 

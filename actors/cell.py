@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import trio
@@ -54,6 +54,7 @@ class Cell:
 
     clock: Callable[[], float] = field(init=False)
     deadlines: Deadlines = field(init=False)
+    turns: Iterator[int] = field(init=False)
     dead_letters: DeadLetters = field(init=False)
     observers: list[Observer] = field(init=False)
     life: Life | None = field(init=False)
@@ -86,7 +87,7 @@ class Cell:
 
     def __attrs_post_init__(self) -> None:
         world = self.world
-        self.deadlines = world.deadlines
+        self.deadlines, self.turns = world.deadlines, world.turns
         self.clock, self.dead_letters, self.observers = world.clock, world.dead_letters, world.observers
         self.started_at = self.since = self.clock()
         self.life = self._new_life()
@@ -94,7 +95,7 @@ class Cell:
         spawner = here.get()
         if spawner is not None:
             self._born_because = spawner.cause, spawner.origin
-        self.mailbox.on_dropped = self._fail_dropped
+        self.mailbox.on_dropped, self.mailbox.on_let_in = self._fail_dropped, self.note_sent
         world.enter(self)
         self.enter(State.STARTING)
 
@@ -153,6 +154,14 @@ class Cell:
             if promise is not None and not promise.settled:
                 promise.fail(ActorDied(self.address, envelope.message))
 
+    def note_sent(self, envelope: Envelope) -> None:
+        """*envelope* is in the mailbox now."""
+        promise = promise_of(envelope.message)
+        if promise is not None and promise.owner is not self and not promise.settled:
+            promise.pass_on(self)
+        for observer in self.observers:
+            observer.sent(envelope, self.address, len(self.mailbox))
+
     def _fail_dropped(self, message: object) -> None:
         promise = promise_of(message)
         if promise is not None and not promise.settled:
@@ -210,11 +219,12 @@ class Cell:
         if not over() and self.life is not None:
             # The present life, or, had it no time to begin, the one to come.
             self.life.cancel(f"{self.address}: {reason}; its grace of {self.grace:g} s is over")
-        patience = STUCK_AFTER
+        patience = self.grace + STUCK_AFTER  # `stopped` has its grace too
         while not over():
             with trio.move_on_after(patience):
                 await self._until(over)
-            if not over():
+            # If it waits for its children, it is one of them that is named.
+            if self.life is not None and not self.life.children and not over():
                 # Python can't end it: it swallows the cancellation. So say who holds up the rest.
                 log.error("%s was cancelled and still runs after %g s", self.address, patience)
                 patience *= 2
@@ -268,6 +278,7 @@ class Cell:
                 return False
             await self._restart_by_strategy(self.parent)
         self.finish_reason, self._resetting = None, False
+        self.ledger.restarts += self.stop_reason is None
         self.because, self._born_because = None, (0, None)
         return self.stop_reason is None
 
@@ -283,7 +294,6 @@ class Cell:
 
     async def _pause(self, seconds: float) -> None:
         """Wait between two lives: so long, or until `resume` or `stop`."""
-        self.ledger.restarts += 1
         gate = self._gate = trio.Event()
         self.enter(State.RESTARTING)
         if seconds > 0.0:

@@ -45,6 +45,9 @@ class Children:
         self._failed: dict[Child, float] = {}
         self._closed = False
 
+    def __len__(self) -> int:
+        return len(self._members)
+
     def __contains__(self, name: str) -> bool:
         return name in self._members
 

@@ -106,7 +106,8 @@ def view_actor(subject: Subject, now: float) -> ActorView:
         rejected=mailbox.rejected,
         expired=ledger.expired,
         handled=sum(ledger.counts.values()),
-        busy=ledger.busy + (0.0 if current is None else now - current.began_at),
+        # Of one that was ended by a crash, the time is in the ledger already.
+        busy=ledger.busy + (0.0 if current is None or current.message is None else now - current.began_at),
         counts={type_.__name__: number for type_, number in ledger.counts.items()},
         restarts=ledger.restarts,
         crashes=tuple(

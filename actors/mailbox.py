@@ -132,6 +132,8 @@ class Mailbox:
         self.conflated = 0
         self.on_dropped: Callable[[Any], None] = _forget
         """Is told of a message that is dropped or replaced."""
+        self.on_let_in: Callable[[Envelope], None] = _forget
+        """Is told of an envelope that had to wait for room, in the moment it gets in."""
         self._conflate = conflate
         self._plain = conflate is None and weigh is None
         self._queue: deque[Envelope] = deque()
@@ -262,7 +264,7 @@ class Mailbox:
         if self._closed:
             return []
         self._closed = True
-        self.on_dropped = _forget  # its owner's: a cycle otherwise
+        self.on_dropped = self.on_let_in = _forget  # its owner's: a cycle otherwise
         left = list(self._queue)
         self._queue.clear()
         self.weight = 0
@@ -327,7 +329,7 @@ class Mailbox:
 
     def _let_senders_in(self) -> None:
         while self._senders and self._takes(self._senders[task := next(iter(self._senders))]):
-            del self._senders[task]
+            self.on_let_in(self._senders.pop(task))
             trio.lowlevel.reschedule(task)
 
 

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import partial
-from itertools import count
 from typing import Any, Generic, Protocol, TypeVar
 
 import trio
 
-from .ask import Expired, Question, pose, promise_of
+from .ask import Expired, Question, pose, withdraw
 from .dead_letters import DeadLetters
 from .deadlines import Deadlines
-from .errors import AskTimeout, MailboxClosed, MailboxFull, RecipientStopped
+from .errors import AskTimeout, MailboxClosed, MailboxFull, RecipientStopped, WaitCycle
 from .lifecycle import ExitReason, State
 from .mailbox import Envelope, Mailbox
 from .tracing import Observer
@@ -21,9 +20,8 @@ from .waiting import Waiter, wait_for
 M_contra = TypeVar("M_contra", contravariant=True)
 R = TypeVar("R")
 
-# Who does nothing but tell lets others run after so many messages, whomever they are for.
+# Who does nothing but tell lets others run after so many messages to anybody in the system.
 TURN = 16
-_turns = count(1)
 
 
 class Recipient(Waiter, Protocol):
@@ -34,12 +32,14 @@ class Recipient(Waiter, Protocol):
     observers: list[Observer]
     clock: Callable[[], float]
     deadlines: Deadlines
+    turns: Iterator[int]
     reason: ExitReason | None
     watchers: Any
     since: float
     state: State
     claims: dict[tuple[str, str, str], int] | None
 
+    def note_sent(self, envelope: Envelope) -> None: ...
     def stop(self, reason: str) -> None: ...
     async def wait_gone(self) -> None: ...
 
@@ -84,7 +84,7 @@ class ActorRef(Generic[M_contra]):
             RecipientStopped: The actor is gone; *message* rides on the error.
             WaitCycle: There is no room, and there never would be any: the actor waits for the sender.
         """
-        if next(_turns) % TURN:
+        if next(self._recipient.turns) % TURN:
             await trio.lowlevel.checkpoint_if_cancelled()
         else:
             await trio.lowlevel.checkpoint()
@@ -108,7 +108,7 @@ class ActorRef(Generic[M_contra]):
         if not taken:
             raise MailboxFull(recipient.address, message)
         if recipient.observers or isinstance(message, Question):
-            self._note_sent(envelope)
+            recipient.note_sent(envelope)
 
     async def ask(self, question: Question[M_contra, R], *, timeout: float) -> R:
         """The answer to *question*.
@@ -128,7 +128,11 @@ class ActorRef(Generic[M_contra]):
         promise = pose(question, recipient)
         wait = wait_for(recipient, promise, type(question))
         if wait is not None:
-            wait.begin(question)
+            try:
+                wait.begin(question)
+            except WaitCycle:
+                withdraw(question)
+                raise
             promise.on_passed = wait.refuse_cycle
         # Must not refer to the question: in a cycle, what may be large would wait for the garbage collector.
         promise.on_late = partial(
@@ -145,6 +149,9 @@ class ActorRef(Generic[M_contra]):
             return await promise.wait()
         except Expired:
             raise AskTimeout(recipient.address, question, timeout) from None
+        except RecipientStopped:
+            withdraw(question)
+            raise
         finally:
             promise.abandon()
             deadlines.remove()
@@ -152,7 +159,10 @@ class ActorRef(Generic[M_contra]):
                 wait.end()
 
     def stop(self, reason: str = "stopped") -> None:
-        """Let the actor finish the message it is handling, then end it for good. Does not wait."""
+        """Let the actor finish the message it is handling, then end it for good. Does not wait.
+
+        However long that message takes: only the end of its parent cuts it off, after its grace.
+        """
         self._recipient.stop(reason)
 
     async def wait_gone(self) -> None:
@@ -165,7 +175,7 @@ class ActorRef(Generic[M_contra]):
         except MailboxClosed:
             raise self._gone(envelope.message) from None
         if taken and (self._recipient.observers or isinstance(envelope.message, Question)):
-            self._note_sent(envelope)
+            self._recipient.note_sent(envelope)
         return taken
 
     async def _wait_for_room(self, envelope: Envelope) -> None:
@@ -179,17 +189,6 @@ class ActorRef(Generic[M_contra]):
         finally:
             if wait is not None:
                 wait.end()
-        self._note_sent(envelope)
-
-    def _note_sent(self, envelope: Envelope) -> None:
-        recipient = self._recipient
-        message = envelope.message
-        if isinstance(message, Question):
-            promise = promise_of(message)
-            if promise is not None and promise.owner is not recipient and not promise.settled:
-                promise.pass_on(recipient)
-        for observer in recipient.observers:
-            observer.sent(envelope, recipient.address, len(recipient.mailbox))
 
     def _gone(self, message: Any) -> RecipientStopped:
         self._recipient.dead_letters.add(self.address, type(message), "recipient gone")

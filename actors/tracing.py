@@ -25,7 +25,10 @@ class Observer:
     """
 
     def sent(self, envelope: Envelope, address: str, queued: int) -> None:
-        """The actor at *address* got a message; *queued* wait in its mailbox now."""
+        """The actor at *address* was sent a message; *queued* wait in its mailbox now.
+
+        A full mailbox that drops the newest has dropped it.
+        """
 
     def began(self, envelope: Envelope, address: str, queued: int) -> None:
         """It begins to handle it; *queued* still wait."""

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from itertools import count
 from random import Random
 from typing import Generic, TypeVar
 
@@ -29,6 +30,8 @@ class World(Generic[C]):
     random: Random
     clock: Callable[[], float] = time.monotonic  # until the system runs, and brings trio's
     deadlines: Deadlines = field(factory=lambda: Deadlines(time.monotonic))
+    turns: Iterator[int] = field(factory=count)
+    """Counts what is told; of the system, and not of the process, so that a seeded run can be repeated."""
     dead_letters: DeadLetters = field(factory=DeadLetters)
     observers: list[Observer] = field(factory=list)
     cells: dict[str, C] = field(factory=dict)

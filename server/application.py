@@ -20,7 +20,7 @@ from .assembly import Doors, Life, Root, listener_limits, pipeline_specs
 from .config import Config, ConfigError
 from .listener import Listener
 from .ownership import DataDirectory, DirectoryError
-from .telemetry import configure_logging, export_spans
+from .telemetry import SpanExport, configure_logging, export_spans
 
 log: FilteringBoundLogger = structlog.get_logger(__name__)
 
@@ -47,6 +47,7 @@ class Application:
 
     async def _live(self, scope: Any, receive: Any, send: Any) -> None:
         await receive()  # lifespan.startup
+        spans: SpanExport | None = None
         try:
             config = self._load_config()
             configure_logging(config.log_level, config.log_format, secrets=config.secrets)
@@ -54,6 +55,8 @@ class Application:
             specs = pipeline_specs(config)
             directory = await DataDirectory.claim(config.data_dir, on_wait=log.warning)
         except (ConfigError, DirectoryError, ValueError) as error:
+            if spans is not None:
+                await spans.aclose()
             await send({"type": "lifespan.startup.failed", "message": str(error)})
             return
         with directory, Watchdog(_report_hold) as watchdog:

@@ -123,7 +123,13 @@ class _Trace:
         yield self._depth(sent.at, sent.address, sent.queued)
         handled = sent.message in self.survey.handled
         name = sent.kind if handled else f"{sent.kind}, not handled"
-        what = {"message": sent.message, "to": sent.address, "cause": sent.cause, **_origin(sent)}
+        what = {
+            "kind": sent.kind,
+            "message": sent.message,
+            "to": sent.address,
+            "cause": sent.cause,
+            **_origin(sent),
+        }
         if self.survey.is_within_cause(sent):
             at = self._at(_ACTORS, self.tracks[sent.sender], sent.at)
             if not handled:

@@ -145,6 +145,23 @@ async def test_stopped_runs_last_in_every_life_even_when_all_is_cancelled(autoju
     assert {name: len(part.ends) for name, part in parts.items()} == dict.fromkeys(parts, 1)
 
 
+async def test_who_uses_its_grace_is_not_called_stuck(
+    autojump_clock: MockClock, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Nor is a parent that gives it to its children."""
+    parent, child = Part(), Part(on_end=busy(8))
+    async with stage() as here:
+        here.spawn(parent, "parent", grace=1)
+        await settle()
+        parent.now.spawn(child, name="child", grace=10)
+        await settle()
+        here.system.stop()
+
+    assert trio.current_time() == 8
+    assert len(child.ends) == len(parent.ends) == 1
+    assert "still runs" not in caplog.text
+
+
 async def test_a_task_that_swallows_its_cancellation_is_named_and_holds_up_its_parent(
     autojump_clock: MockClock, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -165,7 +182,7 @@ async def test_a_task_that_swallows_its_cancellation_is_named_and_holds_up_its_p
 
     assert trio.current_time() == 60
     assert [record.getMessage() for record in caplog.records] == [
-        f"root/stubborn was cancelled and still runs after {seconds} s" for seconds in (5, 10, 20)
+        f"root/stubborn was cancelled and still runs after {seconds} s" for seconds in (7, 14, 28)
     ]
 
 

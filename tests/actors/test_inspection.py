@@ -9,7 +9,7 @@ from typing import Any
 import trio
 from trio.testing import MockClock
 
-from actors import ActorRef, ActorView, Observer, Restart, State
+from actors import ActorRef, ActorView, Envelope, Observer, Restart, State
 
 from .puppets import Ask, Do, Part, Puppet, Stage, answer, busy, crash, settle, stage
 
@@ -225,3 +225,45 @@ async def test_an_observer_hears_everything_until_it_is_detached(autojump_clock:
         ("stopping", child),
         ("gone", child),
     ]
+
+
+async def test_what_had_to_wait_for_room_is_told_before_it_is_begun() -> None:
+    """Its sender runs again only later; an arrow of a trace must not begin after its end."""
+
+    class Order(Observer):
+        def __init__(self) -> None:
+            self.events: list[tuple[str, object]] = []
+
+        def sent(self, envelope: Envelope, address: str, queued: int) -> None:
+            self.events.append(("sent", envelope.message))
+
+        def began(self, envelope: Envelope, address: str, queued: int) -> None:
+            self.events.append(("began", envelope.message))
+
+    order = Order()
+    async with stage() as here:
+        ref = here.spawn(Part(), capacity=1)
+        here.system.attach(order)
+        async with trio.open_nursery() as nursery:
+            for number in range(20):
+                nursery.start_soon(ref.tell, number)
+        await settle()
+
+    assert len(order.events) == 40
+    assert all(order.events.index(("sent", n)) < order.events.index(("began", n)) for n in range(20))
+
+
+async def test_a_crash_is_not_counted_as_busy_time_twice(autojump_clock: MockClock) -> None:
+    """While it winds up, its last message is still shown, but over."""
+
+    async def work_and_crash(me: Puppet) -> None:
+        await trio.sleep(3)
+        crash(me)
+
+    async with stage() as here:
+        ref = here.spawn(Part(on_end=busy(0.5)), restart=Restart.TEMPORARY)
+        await ref.tell(Do(work_and_crash))
+        await trio.sleep(3.25)
+        view = here.system.actor("root/child")
+        assert view is not None
+        assert view.busy == 3

@@ -8,6 +8,7 @@ from trio._core import _run as trio_run
 
 from actors.testing import given_seed, run_seeded
 
+from .puppets import Part, stage
 from .test_random_trees import Crashes, crashes, wild_run
 
 __all__ = ["crashes"]
@@ -19,6 +20,21 @@ def test_two_runs_of_one_seed_are_the_same_event_for_event(crashes: Crashes) -> 
         first, second = (run_seeded(wild_run, seed, crashes, seed=seed) for _ in range(2))
         assert len(first.log) > 20
         assert first.log == second.log
+
+
+def test_a_run_does_not_depend_on_what_ran_before_it(crashes: Crashes) -> None:
+    """A seed found in a long run of tests is repeated in a process of its own."""
+    first = run_seeded(wild_run, 2, crashes, seed=2)
+    for number in range(1, 16):
+        run_seeded(tell_some, number, seed=0)
+        assert run_seeded(wild_run, 2, crashes, seed=2).log == first.log
+
+
+async def tell_some(number: int) -> None:
+    async with stage() as here:
+        ref = here.spawn(Part())
+        for _ in range(number):
+            await ref.tell("A")
 
 
 def test_runs_of_different_seeds_differ(crashes: Crashes) -> None:

@@ -71,7 +71,7 @@ EVENTS = (
     {"ph": "s", "id": 41, "cat": "message", "name": "Say", "pid": 1, "tid": OUTSIDE, "ts": 1e6},
     sent("Say", 41, 0.9997, OUTSIDE, "t/conversations/x#1"),
     handled("Say", 41, 1.0, 0.0015, CONVERSATION),
-    sent("Chunk, not handled yet", 43, 1.1, REPLY, "t/conversations/x#1", ph="i"),
+    sent("Chunk", 43, 1.1, REPLY, "t/conversations/x#1", ph="i"),
     sent("Tick", 44, 1.2, REPLY + 1, "t/other", origin=8),
     STEP,
     {"ph": "C", "name": "mailbox of t", "pid": 1, "ts": 1, "args": {"queued": 1}},

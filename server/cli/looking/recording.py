@@ -147,7 +147,7 @@ def _handling(event: Mapping[str, Any], **more: Any) -> Handling:
     labels = args.get("labels")
     return Handling(
         at=_number(event.get("ts")) / 1e6,
-        kind=event["name"].removesuffix(", not handled yet"),
+        kind=str(args.get("kind", event["name"])),
         message=args["message"],
         cause=int(_number(args.get("cause"))),
         origin=int(_number(args.get("origin"))),

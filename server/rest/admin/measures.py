@@ -141,7 +141,12 @@ class Measures(Collector):
 def _of_actors(sums: dict[str, Sums]) -> Iterable[Metric]:
     yield _gauge("triologue_actors", "Living actors.", sums, lambda one: one.living)
     yield _counter("triologue_actors_started", "Actors ever started.", sums, lambda one: one.started)
-    yield _counter("triologue_actor_restarts", "Restarts after crashes.", sums, lambda one: one.restarts)
+    yield _counter(
+        "triologue_actor_restarts",
+        "Restarts, for whatever reason.",
+        sums,
+        lambda one: one.restarts,
+    )
     yield _counter("triologue_actor_crashes", "Lives ended by an error.", sums, lambda one: one.crashes)
     yield _counter(
         "triologue_actor_busy_seconds", "Seconds of handling messages.", sums, lambda one: one.busy
