@@ -9,6 +9,7 @@ from .actor import Actor
 from .ask import Question
 from .causality import Activity, Cause, Origin, cause, current, origin, resume
 from .dead_letters import DeadLetter
+from .envelope import Envelope
 from .errors import (
     ActorDied,
     ActorError,
@@ -20,7 +21,7 @@ from .errors import (
     WaitCycle,
 )
 from .lifecycle import Crashed, Down, ExitReason, State, Stopped
-from .mailbox import Envelope, Overflow
+from .mailbox import Overflow
 from .observation import (
     FrameView,
     Hold,

@@ -20,10 +20,12 @@ from .causality import Origin, here
 from .children import Children
 from .dead_letters import DeadLetters
 from .deadlines import Deadlines
+from .envelope import Envelope
 from .errors import ActorDied, QuestionDropped, weightiest
+from .intake import Intake
 from .life import Life
 from .lifecycle import Crashed, ExitReason, State, Stopped
-from .mailbox import Envelope, Mailbox
+from .mailbox import Mailbox
 from .ref import ActorRef, Recipient
 from .restart import Restart, Strategy, Streak
 from .tracing import Ledger, Observer
@@ -260,7 +262,7 @@ class Cell:
             raise passing  # here, and not above, lest it refer to the group, and the group to it
 
     def _new_life(self) -> Life:
-        return Life(self, Children(self.kind.strategy))
+        return Life(self, Children(self.kind.strategy), Intake(self))
 
     async def _comes_back(self, reason: ExitReason) -> bool:
         """Wait for the time of the next life; false if there is to be none."""
@@ -309,7 +311,7 @@ class Cell:
         self.enter(State.GONE)
         self.close_mailbox()
         if life is not None:
-            life.fail_questions()
+            life.intake.fail_questions()
         self._factory, self._first = _no_more, None
         if self.parent is not None:
             self.parent.children.remove(self)

@@ -9,8 +9,9 @@ from typing import Any, Protocol
 
 from attrs import define, field, frozen
 
+from .envelope import Envelope
 from .lifecycle import Crashed, ExitReason, State
-from .mailbox import Envelope, Mailbox
+from .mailbox import Mailbox
 from .ref import ActorRef
 from .tracing import Ledger
 from .views import ActorView, CrashView, GoneView, KindTotals, MessageView, WaitView

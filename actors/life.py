@@ -1,4 +1,4 @@
-"""One life of an actor, from `started` to `stopped`: its object, its children, its timers, its messages.
+"""One life of an actor, from `started` to `stopped`: its object, its children, its helpers, its failure.
 
 Everything here is fresh after a restart. Children and helpers run in a nursery of this life; when it ends
 they are stopped first, the newest before the others.
@@ -15,46 +15,34 @@ import trio
 from attrs import define, field
 
 from .actor import Actor
-from .ask import Question, Unanswered, promise_of
-from .causality import Errand, Origin, here
+from .causality import Errand, here
 from .children import Child, Children
-from .errors import MailboxClosed, RestartBudgetSpent, sole
+from .envelope import Envelope
+from .errors import RestartBudgetSpent, sole
+from .intake import Intake, Reader
 from .lifecycle import Crashed, Down, ExitReason, State, Stopped
-from .mailbox import Envelope
 from .ref import ActorRef, Recipient
 from .restart import Restart, RestartBudget
-from .timers import Timer, Timers
-from .tracing import Ledger
+from .timers import Timer
 from .watching import Watched, forget_all, watch
 
 N = TypeVar("N")
 
 log = logging.getLogger("actors")
 
-# An actor whose mailbox never empties lets others run after so many messages, or seconds.
-TURN_MESSAGES = 64
-TURN_SECONDS = 0.001
 
-
-class Owner(Recipient, Watched, Protocol):
+class Owner(Reader, Watched, Protocol):
     """The cell that lives this life."""
 
     kind: type[Actor[Any]]
     parent: Life | None
     grace: float
     restart: Restart
-    ledger: Ledger
-    current: Envelope | None
-    because: Envelope | None
     stop_reason: str | None
     finish_reason: str | None
 
     @property
     def ref(self) -> ActorRef[Any]: ...
-    @property
-    def cause(self) -> int: ...
-    @property
-    def origin(self) -> Origin | None: ...
     def make_actor(self) -> Actor[Any]: ...
     def enter(self, state: State) -> None: ...
     def finish(self, reason: str) -> None: ...
@@ -69,19 +57,15 @@ class Life:
 
     cell: Owner
     children: Children
+    intake: Intake
     actor: Actor[Any] | None = None
     begun: bool = False
-    ending: bool = False
-    """It takes no more messages."""
     failure: BaseException | None = None
     watched: set[Watched] | None = None
     nursery: trio.Nursery | None = None
     """For children and helpers, while it lasts."""
     _budget: RestartBudget | None = None
     _scope: trio.CancelScope = field(factory=trio.CancelScope)
-    # Most actors never need these, and what is not there costs neither memory nor the collector's time.
-    _timers: Timers | None = None
-    _unanswered: Unanswered | None = None
 
     # -- what an actor may ask of the runtime
 
@@ -115,15 +99,9 @@ class Life:
         self.nursery.start_soon(self._run, errand, task, args, name=f"actor {cell.address}: {name}")
 
     def after(self, seconds: float, message: Any) -> Timer:
-        cell = self.cell
         if self.nursery is None:
-            raise RuntimeError(f"{cell.address} is not running; it can't start a timer")
-        setter = here.get() or cell
-        if self._timers is None:
-            self._timers = Timers()
-        timer = self._timers.add(cell.clock() + seconds, message, setter.cause, setter.origin)
-        cell.mailbox.ring()  # it may be the next one now
-        return timer
+            raise RuntimeError(f"{self.cell.address} is not running; it can't start a timer")
+        return self.intake.after(seconds, message)
 
     def watch(self, ref: ActorRef[Any], tell: Callable[[Down], Any]) -> None:
         if self.nursery is None:
@@ -141,12 +119,11 @@ class Life:
 
     def end(self) -> None:
         """Take no more messages after the one in hand."""
-        self.ending = True
-        self.cell.mailbox.ring()
+        self.intake.end()
 
     def cancel(self, reason: str) -> None:
         """End at once, or as soon as it begins."""
-        self.ending = True
+        self.intake.ending = True
         self._scope.cancel(reason=reason)
 
     def fail(self, error: BaseException) -> None:
@@ -157,7 +134,7 @@ class Life:
         self.cancel(f"{self.cell.address} crashed: {type(error).__name__}")
 
     def _note_failure(self, error: BaseException) -> None:
-        self.ending = True
+        self.intake.ending = True
         if self.failure is None:
             self.failure = sole(error)
 
@@ -170,12 +147,12 @@ class Life:
         except Exception as error:
             self.fail(error)  # its own doing, and not the trouble of whoever it watched
         else:
-            self._enqueue(Envelope(message, self.cell.clock()))
+            self.intake.enqueue(Envelope(message, self.cell.clock()))
 
     def grants_restart(self, child: str) -> bool:
         """Spend a restart on *child*; if none is left this actor fails too, and its parent decides."""
         budget = self._budget
-        if budget is None or self.ending or self.cell.state is State.STOPPING:
+        if budget is None or self.intake.ending or self.cell.state is State.STOPPING:
             return False
         if budget.allows(self.cell.clock()):
             return True
@@ -213,7 +190,7 @@ class Life:
                     await actor.started()
                     self.begun = True
                     cell.enter(State.IDLE)
-                    await self._handle_messages(actor)
+                    await self.intake.handle_messages(actor)
                 await self._wind_up()
                 if nursery.child_tasks:
                     nursery.cancel_scope.cancel(reason=f"{cell.address} ends")
@@ -233,108 +210,16 @@ class Life:
     async def _wind_up(self) -> None:
         cell = self.cell
         cell.enter(State.STOPPING)
-        if self._timers is not None:
-            self._timers.clear()
+        self.intake.forget_timers()
         if cell.restart is Restart.TEMPORARY:
             cell.close_mailbox()
-        self.fail_questions()
+        self.intake.fail_questions()
         await self.children.stop_all("parent stops")
-
-    def fail_questions(self) -> None:
-        """Tell everybody who still waits for an answer that none will come."""
-        if self._unanswered is not None:
-            self._unanswered.fail(self.cell.address)
 
     def _outcome(self) -> ExitReason:
         if self.failure is not None:
             return Crashed(self.failure)
         return Stopped(self.cell.stop_reason or self.cell.finish_reason or "restarts with its siblings")
-
-    async def _handle_messages(self, actor: Actor[Any]) -> None:
-        cell, mailbox = self.cell, self.cell.mailbox
-        clock, note, observers = cell.clock, cell.ledger.note, cell.observers
-        now = clock()
-        left, turn_ends = TURN_MESSAGES, now + TURN_SECONDS
-        while not self.ending:
-            if self._timers:
-                self._send_due(self._timers)
-            envelope = mailbox.take()
-            if envelope is None:
-                await self._wait_for_messages()
-                now = clock()
-                left, turn_ends = TURN_MESSAGES, now + TURN_SECONDS
-                continue
-            message = envelope.message
-            envelope.began_at = now  # between two messages in a row no time passes
-            if envelope.deadline <= now or (isinstance(message, Question) and not self._expect(message)):
-                cell.ledger.expired += 1
-                cell.dead_letters.add(cell.address, envelope.type, "expired")
-                continue
-            cell.current = cell.because = envelope
-            for observer in observers:
-                observer.began(envelope, cell.address, len(mailbox))
-            try:
-                await actor.handle(message)
-            except BaseException as error:
-                self._close(envelope, error)
-                raise
-            del message  # it may be large, and the next may be long in coming
-            cell.current = None
-            note(envelope, now := clock())
-            for observer in observers:
-                observer.ended(envelope, cell.address, None)
-            left -= 1
-            if left == 0 or now >= turn_ends:
-                await trio.lowlevel.checkpoint()
-                now = clock()
-                left, turn_ends = TURN_MESSAGES, now + TURN_SECONDS
-
-    def _close(self, envelope: Envelope, error: BaseException) -> None:
-        self.cell.ledger.note(envelope, self.cell.clock())
-        for observer in self.cell.observers:
-            observer.ended(envelope, self.cell.address, error)
-
-    async def _wait_for_messages(self) -> None:
-        cell = self.cell
-        cell.because = None
-        cell.since = cell.clock()
-        if self._timers:
-            with trio.CancelScope(deadline=self._timers.next_due()):
-                await cell.mailbox.wait()
-        else:
-            await cell.mailbox.wait()
-        # Woken or not, who was cancelled meanwhile takes no message: it is for the next life.
-        await trio.lowlevel.checkpoint_if_cancelled()
-
-    def _expect(self, question: Question[Any, Any]) -> bool:
-        """Note *question* as one to be answered; false if nobody waits for the answer any more."""
-        promise = promise_of(question)
-        if promise is None:
-            return True  # it was told: its answer goes nowhere
-        if promise.settled:
-            return False
-        if self._unanswered is None:
-            self._unanswered = Unanswered()
-        self._unanswered.expect(promise, question)
-        return True
-
-    def _send_due(self, timers: Timers) -> None:
-        cell = self.cell
-        while (timer := timers.pop_due(cell.clock())) is not None:
-            envelope = Envelope(timer.take(), timer.due)
-            envelope.sender, envelope.cause = cell.address, timer.cause
-            envelope.origin = timer.origin or Origin(envelope.id, envelope.kind)
-            self._enqueue(envelope)
-
-    def _enqueue(self, envelope: Envelope) -> None:
-        cell = self.cell
-        try:
-            cell.mailbox.put_urgent(envelope)
-        except MailboxClosed:
-            cell.dead_letters.add(cell.address, envelope.type, "recipient gone")
-            return
-        for observer in cell.observers:
-            observer.sent(envelope, cell.address, len(cell.mailbox))
 
     async def _run(self, errand: Errand, task: Callable[..., Awaitable[None]], args: tuple[Any, ...]) -> None:
         here.set(errand)

@@ -11,9 +11,10 @@ import trio
 from .ask import Expired, Question, pose, withdraw
 from .dead_letters import DeadLetters
 from .deadlines import Deadlines
+from .envelope import Envelope
 from .errors import AskTimeout, MailboxClosed, MailboxFull, RecipientStopped, WaitCycle
 from .lifecycle import ExitReason, State
-from .mailbox import Envelope, Mailbox
+from .mailbox import Mailbox
 from .tracing import Observer
 from .waiting import Waiter, wait_for
 

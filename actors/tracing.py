@@ -9,8 +9,8 @@ from collections import deque
 
 from attrs import frozen
 
+from .envelope import Envelope
 from .lifecycle import State
-from .mailbox import Envelope
 
 RECENT = 16
 CRASHES = 5

@@ -17,8 +17,8 @@ from typing import Any, NamedTuple, Protocol
 import trio
 from attrs import define, frozen
 
+from actors.envelope import Envelope
 from actors.lifecycle import State
-from actors.mailbox import Envelope
 from actors.tracing import Observer
 
 from .step_sampler import Seen, StepSampler

@@ -11,8 +11,8 @@ import trio
 
 from actors.actor import Actor
 from actors.ask import Question
-from actors.life import TURN_MESSAGES, TURN_SECONDS, Life
-from actors.mailbox import Envelope
+from actors.envelope import Envelope
+from actors.intake import TURN_MESSAGES, TURN_SECONDS, Intake
 
 
 def _bare_envelope(self: Envelope, message: Any, sent_at: float, deadline: float = math.inf) -> None:
@@ -25,17 +25,17 @@ def _bare_envelope(self: Envelope, message: Any, sent_at: float, deadline: float
     self.cause, self.sender, self._origin, self.sent_at = 0, "", None, 0.0
 
 
-async def _handle_bare(self: Life, actor: Actor[Any]) -> None:
-    """The loop of `Life._handle_messages` without ledger, observers and causes."""
+async def _handle_bare(self: Intake, actor: Actor[Any]) -> None:
+    """The loop of `Intake.handle_messages` without ledger, observers and causes."""
     cell, mailbox, clock = self.cell, self.cell.mailbox, self.cell.clock
     left, turn_ends = TURN_MESSAGES, clock() + TURN_SECONDS
     while not self.ending:
-        if self._timers:
-            self._send_due(self._timers)
+        if self.timers:
+            self._send_due(self.timers)
         envelope = mailbox.take()
         if envelope is None:
-            if self._timers:
-                with trio.CancelScope(deadline=self._timers.next_due()):
+            if self.timers:
+                with trio.CancelScope(deadline=self.timers.next_due()):
                     await mailbox.wait()
             else:
                 await mailbox.wait()
@@ -58,11 +58,11 @@ async def _handle_bare(self: Life, actor: Actor[Any]) -> None:
 @contextmanager
 def untraced() -> Iterator[None]:
     """Systems that are started in the block keep no books."""
-    envelope, handle = Envelope.__init__, Life._handle_messages
+    envelope, handle = Envelope.__init__, Intake.handle_messages
     Envelope.__init__ = _bare_envelope  # type: ignore[method-assign]
-    Life._handle_messages = _handle_bare  # type: ignore[method-assign]
+    Intake.handle_messages = _handle_bare  # type: ignore[method-assign]
     try:
         yield
     finally:
         Envelope.__init__ = envelope  # type: ignore[method-assign]
-        Life._handle_messages = handle  # type: ignore[method-assign]
+        Intake.handle_messages = handle  # type: ignore[method-assign]

@@ -13,8 +13,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from trio.testing import MockClock, wait_all_tasks_blocked
 
+from actors.envelope import Envelope
 from actors.errors import MailboxClosed
-from actors.mailbox import Envelope, Mailbox, Overflow
+from actors.mailbox import Mailbox, Overflow
 
 
 def first_letter(message: Any) -> Hashable | None:

@@ -115,7 +115,7 @@ async def test_a_timer_that_is_set_anew_with_every_message_leaves_no_trail(autoj
             part.now.after(60, "idle").cancel()
         assert await ref.ask(answer(1), timeout=1) == 1
         cell = ref._recipient
-        assert len(cell.life._timers._heap) < 100  # type: ignore[attr-defined]
+        assert len(cell.life.intake.timers._heap) < 100  # type: ignore[attr-defined]
 
 
 @pytest.mark.parametrize("how", ["crash", "stop", "group"])
