@@ -7,6 +7,7 @@ they are stopped first, the newest before the others.
 from __future__ import annotations
 
 import logging
+import math
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, Protocol, TypeVar
@@ -101,6 +102,8 @@ class Life:
     def after(self, seconds: float, message: Any) -> Timer:
         if self.nursery is None:
             raise RuntimeError(f"{self.cell.address} is not running; it can't start a timer")
+        if math.isnan(seconds):
+            raise ValueError("seconds must not be NaN")
         return self.intake.after(seconds, message)
 
     def watch(self, ref: ActorRef[Any], tell: Callable[[Down], Any]) -> None:
@@ -247,10 +250,10 @@ class Life:
         if type(actor).stopped is Actor.stopped:
             return  # it has nothing to say
         scope = trio.CancelScope(shield=True, deadline=cell.clock() + cell.grace)
-        try:
-            with scope:
-                await actor.stopped(reason)
-        except Exception:
-            log.exception("%s failed while stopping", cell.address)
+        with scope, self._crashing(self._note_bad_goodbye):
+            await actor.stopped(reason)
         if scope.cancelled_caught:
             log.warning("%s was cut short in `stopped` after its grace of %g s", cell.address, cell.grace)
+
+    def _note_bad_goodbye(self, error: BaseException) -> None:
+        log.error("%s failed while stopping", self.cell.address, exc_info=error)

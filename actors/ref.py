@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Any, Generic, Protocol, TypeVar
@@ -123,7 +124,10 @@ class ActorRef(Generic[M_contra]):
             QuestionDropped: The mailbox dropped it, or replaced it by a newer message.
             RecipientStopped: The actor was gone already.
             WaitCycle: The actor waits for the asker, itself or through others, so no answer could come.
+            ValueError: *timeout* is no number, or *question* was asked before.
         """
+        if math.isnan(timeout):
+            raise ValueError("timeout must not be NaN")
         await trio.lowlevel.checkpoint_if_cancelled()
         recipient = self._recipient
         promise = pose(question, recipient)

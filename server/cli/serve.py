@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import os
 import sys
+from contextlib import suppress
 from functools import partial
 
 import trio
@@ -49,11 +50,16 @@ async def _serve(settings: Config) -> None:
             ),
             name="http",
         )
-        print("Triologue is ready.", flush=True)
-        for url in urls:
-            print(f"  chat page   {url}/", flush=True)
-        for pipeline in settings.pipelines:
-            print(f"  pipeline    {pipeline.uuid}  {pipeline.name} ({pipeline.kind})", flush=True)
+        with suppress(OSError, ValueError):  # a full disk, or nobody there to read it, is no reason to end
+            _greet(settings, urls)
+
+
+def _greet(settings: Config, urls: list[str]) -> None:
+    print("Triologue is ready.", flush=True)
+    for url in urls:
+        print(f"  chat page   {url}/", flush=True)
+    for pipeline in settings.pipelines:
+        print(f"  pipeline    {pipeline.uuid}  {pipeline.name} ({pipeline.kind})", flush=True)
 
 
 def _text(path: object) -> str | None:

@@ -329,3 +329,15 @@ async def test_an_actor_that_stops_itself_may_still_answer_first() -> None:
         await settle()
 
     assert part.ends == [Stopped("done")]
+
+
+async def test_a_time_out_that_is_no_number_is_refused() -> None:
+    """Nothing is sooner or later than it: it would never come, and spoil the deadlines of all others."""
+    async with stage() as here:
+        ref = here.spawn(Part())
+        question = answer(1)
+        with pytest.raises(ValueError, match="must not be NaN"):
+            await ref.ask(question, timeout=float("nan"))
+        with pytest.raises(ValueError, match="must not be NaN"):
+            here.root.after(float("nan"), "never")
+        assert await ref.ask(question, timeout=1) == 1

@@ -232,3 +232,24 @@ async def test_nothing_logs_in_an_orderly_end(
             await settle()
 
     assert caplog.records == []
+
+
+async def test_an_interrupt_beside_an_error_in_a_goodbye_leaves_as_itself(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """And the error is logged."""
+
+    async def raise_(error: BaseException) -> None:
+        raise error
+
+    async def both(*_: object) -> None:
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(raise_, Boom())
+            nursery.start_soon(raise_, KeyboardInterrupt())
+
+    system, part = ActorSystem(), Part(on_end=both)
+    system.stop()
+    with pytest.raises(KeyboardInterrupt):
+        await system.run(part, name="root")
+
+    assert "root failed while stopping" in caplog.text

@@ -28,7 +28,7 @@ from .test_slow_reader import lazy
 MODEL = "e41b7f66-0d2c-4a9b-b1c8-5f3e9a60c2d4"
 WEATHER = "9a3c1d80-5b7e-4f21-a6d4-c0e8b2f71395"
 REPORT = "2d8f4b19-6e0a-4c53-97b1-f4a6d3e8c072"
-PATIENCE = 8.0
+PATIENCE = 12.0
 
 DOCUMENT = ROOT / "docs" / "debugging.md"
 TRACE = ROOT / "docs" / "traces" / "conversation.json"
@@ -233,7 +233,7 @@ async def test_a_slow_reader(server: Triologue) -> None:
         gone, _ = await look(server.url, "tree", "--gone", "connections")
 
     row = top.splitlines()[3]
-    assert re.search(r" Connection +handling .* \d+/16 .* 100% +Deliver ", row), top
+    assert re.search(r" Connection +handling .* \d+/16 .* \d+% +Deliver ", row), top
     assert "0 waits" in tree.splitlines()[0]
     assert re.search(r" Connection · handling .* Deliver \(sent .* from #\d+ message frame\) · mailbox", tree)
     assert (given_up["state"], given_up["queued"], given_up["peak"]) == ("stopping", 0, 16)
@@ -247,7 +247,7 @@ async def test_a_held_loop(server: Triologue, session: str, tmp_path: Path) -> N
     """The watchdog's line, the tree and a trace all name the line that held it."""
     path = tmp_path / "held.json"
     async with connect(server.socket_url(REPORT, session)) as client, trio.open_nursery() as nursery:
-        nursery.start_soon(look, server.url, "trace", "--seconds", "4", "-o", str(path))
+        nursery.start_soon(look, server.url, "trace", "--seconds", "6", "-o", str(path))
         while "/traces" not in (await look(server.url, "stacks"))[0]:
             pass
         await client.say("report")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import socket
 import subprocess
 import sys
@@ -105,6 +106,27 @@ def test_serve_prints_where_to_go(tmp_path: Path) -> None:
     assert status == 200
     assert headers["content-type"].startswith("text/html")
     assert b"<script" in content
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
+def test_a_standard_output_that_takes_nothing_is_no_reason_to_end(tmp_path: Path) -> None:
+    """A full disk under a log file must not keep a server from starting."""
+    with open("/dev/full", "w") as full:
+        server = subprocess.Popen(
+            [sys.executable, "-m", "server", "serve", "--bind", "127.0.0.1:0"],
+            cwd=tmp_path,
+            env={**os.environ, "PYTHONPATH": str(ROOT), "TRIOLOGUE_DATA_DIR": str(tmp_path)},
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+    assert server.stderr is not None
+    lines = iter(server.stderr.readline, "")
+    assert any("Running on http://" in line for line in lines)
+    server.terminate()
+    rest = server.communicate(timeout=20)[1]
+
+    assert server.returncode == 0, rest
 
 
 @pytest.mark.parametrize("way", WAYS)

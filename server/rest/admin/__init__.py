@@ -31,8 +31,10 @@ def admin(system: ActorSystem, watchdog: Watchdog | None, draining: trio.Event, 
         draining: Set when the server begins to end.
     """
     inside = Blueprint("inside", __name__, url_prefix=PREFIX)
-    inside.register_blueprint(actors(system, watchdog))
-    inside.register_blueprint(tasks())
+    # One at a time: many who look must not slow down those who chat, nor each hold megabytes.
+    turn = trio.CapacityLimiter(1)
+    inside.register_blueprint(actors(system, watchdog, turn))
+    inside.register_blueprint(tasks(turn))
     inside.register_blueprint(traces.routes())
     blueprint = Blueprint(BLUEPRINT, __name__)
     blueprint.register_blueprint(inside)

@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterator
 from time import perf_counter
 
+import trio
 from quart import Blueprint, Response, request
 
 from actors import ActorSystem, ActorView, Watchdog
@@ -18,8 +19,8 @@ LIMIT = 10_000
 _number = re.compile("[0-9]{1,6}", re.ASCII)
 
 
-def actors(system: ActorSystem, watchdog: Watchdog | None) -> Blueprint:
-    """The routes over the actors of *system*."""
+def actors(system: ActorSystem, watchdog: Watchdog | None, turn: trio.CapacityLimiter) -> Blueprint:
+    """The routes over the actors of *system*; large answers take their *turn*."""
     blueprint = Blueprint("actors", __name__, url_prefix="/actors")
 
     @blueprint.get("")
@@ -28,21 +29,22 @@ def actors(system: ActorSystem, watchdog: Watchdog | None) -> Blueprint:
         if limit is None:
             return problem(400, "bad_request", "limit must be given at most once, as a whole number")
         prefix = request.args.get("prefix", "")
-        addresses = [address for address in system.addresses() if address.startswith(prefix)]
-        writer = Writer()
-        writer.write(b'{"actors":')
-        await writer.write_array(look_at(system, addresses[:limit]), actor_json)
-        writer.write(b',"gone":')
-        await writer.write_array((g for g in system.gone() if g.address.startswith(prefix)), gone_json)
-        letters = system.dead_letters
-        writer.write(b',"dead_letters":{"total":%d,"recent":' % letters.total)
-        await writer.write_array(tuple(letters.recent), dead_letter_json)
-        holds = () if watchdog is None else tuple(watchdog.holds)
-        total = 0 if watchdog is None else watchdog.total
-        now = perf_counter()
-        writer.write(b'},"holds":{"total":%d,"recent":' % total)
-        await writer.write_array(holds, lambda hold: hold_json(hold, now))
-        writer.write(b"}}")
+        async with turn:
+            addresses = [address for address in system.addresses() if address.startswith(prefix)]
+            writer = Writer()
+            writer.write(b'{"actors":')
+            await writer.write_array(look_at(system, addresses[:limit]), actor_json)
+            writer.write(b',"gone":')
+            await writer.write_array((g for g in system.gone() if g.address.startswith(prefix)), gone_json)
+            letters = system.dead_letters
+            writer.write(b',"dead_letters":{"total":%d,"recent":' % letters.total)
+            await writer.write_array(tuple(letters.recent), dead_letter_json)
+            holds = () if watchdog is None else tuple(watchdog.holds)
+            total = 0 if watchdog is None else watchdog.total
+            now = perf_counter()
+            writer.write(b'},"holds":{"total":%d,"recent":' % total)
+            await writer.write_array(holds, lambda hold: hold_json(hold, now))
+            writer.write(b"}}")
         response = ok_sliced(writer)
         # How many there are, though not all may be told.
         response.headers["X-Total-Count"] = str(len(addresses))

@@ -31,6 +31,14 @@ _PROXY_HEADERS = frozenset(
     {
         "forwarded",
         "via",
+        "cdn-loop",
+        "cf-ray",
+        "fastly-client-ip",
+        "fly-client-ip",
+        "x-amzn-trace-id",
+        "x-azure-clientip",
+        "x-proxyuser-ip",
+        "x-scheme",
         "x-real-ip",
         "x-client-ip",
         "x-cluster-client-ip",
@@ -38,7 +46,7 @@ _PROXY_HEADERS = frozenset(
         "cf-connecting-ip",
     }
 )
-_PROXY_PREFIXES = ("x-forwarded", "x-original-")
+_PROXY_PREFIXES = ("x-forwarded", "x-original-", "x-envoy-")
 
 # What a page's form or ping can send without its browser asking us first.
 _FORMS = frozenset({"application/x-www-form-urlencoded", "multipart/form-data", "text/plain", "text/ping"})
@@ -151,7 +159,7 @@ def _sign_of_proxy(asker: Asker) -> str | None:
     if asker.http_version == "1.0":
         # What nginx speaks to a server unless told otherwise, and without any header of a proxy.
         return "the request is HTTP/1.0"
-    for name in sorted(asker.header_names):
+    for name in sorted(name.replace("_", "-") for name in asker.header_names):
         if name in _PROXY_HEADERS or name.startswith(_PROXY_PREFIXES):
             return f"the request has a header {name}"
     return None

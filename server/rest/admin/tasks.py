@@ -19,8 +19,8 @@ from .threads import threads
 Stack = tuple[FrameView, ...]
 
 
-def tasks() -> Blueprint:
-    """The routes over the tasks of this trio run, and the process's threads."""
+def tasks(turn: trio.CapacityLimiter) -> Blueprint:
+    """The routes over this trio run's tasks and the process's threads; large answers take their *turn*."""
     blueprint = Blueprint("tasks", __name__)
     limiter = trio.CapacityLimiter(1)
 
@@ -30,20 +30,22 @@ def tasks() -> Blueprint:
         if stacks is None:
             return problem(400, "bad_request", "stacks must be 0 or 1")
         writer = Writer()
-        writer.write(b'{"root":')
-        await write_tree(writer, await survey_tasks(stacks=stacks))
-        writer.write(b"}")
+        async with turn:
+            writer.write(b'{"root":')
+            await write_tree(writer, await survey_tasks(stacks=stacks))
+            writer.write(b"}")
         return ok_sliced(writer)
 
     @blueprint.get("/stacks")
     async def show_stacks() -> Response:
-        root = await survey_tasks(stacks=True)
         writer = Writer()
-        writer.write(b'{"tasks":')
-        await writer.write_array(walk(root), task_shape())
-        writer.write(b',"threads":')
-        await writer.write_array(await threads(limiter), thread_json)
-        writer.write(b"}")
+        async with turn:
+            root = await survey_tasks(stacks=True)
+            writer.write(b'{"tasks":')
+            await writer.write_array(walk(root), task_shape())
+            writer.write(b',"threads":')
+            await writer.write_array(await threads(limiter), thread_json)
+            writer.write(b"}")
         return ok_sliced(writer)
 
     return blueprint
