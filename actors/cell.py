@@ -38,6 +38,8 @@ log = logging.getLogger("actors")
 # An actor that still runs so long after its cancellation is called stuck; again after twice that, and so on.
 STUCK_AFTER = 5.0
 
+CANCELLED = Stopped("cancelled")
+
 
 @define(eq=False)
 class Cell:
@@ -97,9 +99,8 @@ class Cell:
         spawner = here.get()
         if spawner is not None:
             self._born_because = spawner.cause, spawner.origin
-        self.mailbox.on_dropped, self.mailbox.on_let_in = self._fail_dropped, self.note_sent
+        self.mailbox.owner = self
         world.enter(self)
-        self.enter(State.STARTING)
 
     @property
     def ref(self) -> ActorRef[Any]:
@@ -164,7 +165,7 @@ class Cell:
         for observer in self.observers:
             observer.sent(envelope, self.address, len(self.mailbox))
 
-    def _fail_dropped(self, message: object) -> None:
+    def note_dropped(self, message: object) -> None:
         promise = promise_of(message)
         if promise is not None and not promise.settled:
             promise.fail(QuestionDropped(self.address, message))
@@ -241,10 +242,11 @@ class Cell:
 
     async def run(self) -> None:
         """All lives of this actor. Raises nothing but what is meant for the whole program."""
-        reason: ExitReason = Stopped("cancelled")
+        reason: ExitReason = CANCELLED
         passing: BaseException | None = None
         self.task = trio.lowlevel.current_task()
-        token = here.set(self)
+        around = here.get()
+        here.set(self)
         try:
             while self.life is not None:
                 ended = await self.life.live()
@@ -257,7 +259,7 @@ class Cell:
             passing = weightiest(group)
         finally:
             self._end(reason)
-            here.reset(token)
+            here.set(around)  # the root runs in somebody else's task
         if passing is not None:
             raise passing  # here, and not above, lest it refer to the group, and the group to it
 

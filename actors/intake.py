@@ -73,7 +73,7 @@ class Intake:
 
     async def handle_messages(self, actor: Actor[Any]) -> None:
         cell, mailbox = self.cell, self.cell.mailbox
-        clock, note, observers = cell.clock, cell.ledger.note, cell.observers
+        clock, ledger, observers = cell.clock, cell.ledger, cell.observers
         now = clock()
         left, turn_ends = TURN_MESSAGES, now + TURN_SECONDS
         while not self.ending:
@@ -81,14 +81,22 @@ class Intake:
                 self._send_due(self.timers)
             envelope = mailbox.take()
             if envelope is None:
-                await self._wait_for_messages()
+                cell.because = None
+                cell.since = clock()
+                if self.timers:
+                    with trio.CancelScope(deadline=self.timers.next_due()):
+                        await mailbox.wait()
+                else:
+                    await mailbox.wait()
+                # Woken or not, who was cancelled meanwhile takes no message: it is for the next life.
+                await trio.lowlevel.checkpoint_if_cancelled()
                 now = clock()
                 left, turn_ends = TURN_MESSAGES, now + TURN_SECONDS
                 continue
             message = envelope.message
             envelope.began_at = now  # between two messages in a row no time passes
             if envelope.deadline <= now or (isinstance(message, Question) and not self._expect(message)):
-                cell.ledger.expired += 1
+                ledger.expired += 1
                 cell.dead_letters.add(cell.address, envelope.type, "expired")
                 continue
             cell.current = cell.because = envelope
@@ -97,12 +105,12 @@ class Intake:
             try:
                 await actor.handle(message)
             except BaseException as error:
-                note(envelope, clock())
+                ledger.note(envelope, clock())
                 self._tell_ended(envelope, error)
                 raise
             del message  # it may be large, and the next may be long in coming
             cell.current = None
-            note(envelope, now := clock())
+            ledger.note(envelope, now := clock())
             if observers:
                 self._tell_ended(envelope, None)
             left -= 1
@@ -118,18 +126,6 @@ class Intake:
     def _tell_ended(self, envelope: Envelope, error: BaseException | None) -> None:
         for observer in self.cell.observers:
             observer.ended(envelope, self.cell.address, error)
-
-    async def _wait_for_messages(self) -> None:
-        cell = self.cell
-        cell.because = None
-        cell.since = cell.clock()
-        if self.timers:
-            with trio.CancelScope(deadline=self.timers.next_due()):
-                await cell.mailbox.wait()
-        else:
-            await cell.mailbox.wait()
-        # Woken or not, who was cancelled meanwhile takes no message: it is for the next life.
-        await trio.lowlevel.checkpoint_if_cancelled()
 
     def _expect(self, question: Question[Any, Any]) -> bool:
         """Note *question* as one to be answered; false if nobody waits for the answer any more."""

@@ -8,8 +8,7 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Awaitable, Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Awaitable, Callable
 from typing import Any, Protocol, TypeVar
 
 import trio
@@ -50,6 +49,28 @@ class Owner(Reader, Watched, Protocol):
     def close_mailbox(self) -> None: ...
     def everybody(self) -> list[Recipient]: ...
     def new_child(self, life: Life, factory: Callable[[], Actor[Any]], **options: Any) -> Any: ...
+
+
+class Crashing:
+    """Gives *note* the errors that the block raises; what is meant for others, as cancellations are, passes."""
+
+    __slots__ = ("_note",)
+
+    def __init__(self, note: Callable[[BaseException], None]) -> None:
+        self._note = note
+
+    def __enter__(self) -> None: ...
+
+    def __exit__(self, _: object, error: BaseException | None, __: object) -> bool:
+        if isinstance(error, Exception):
+            self._note(error)
+            return True
+        if isinstance(error, BaseExceptionGroup):
+            errors, others = error.split(Exception)
+            if errors is not None and others is not None:
+                self._note(errors)
+                raise others from None
+        return False
 
 
 @define(eq=False)
@@ -154,9 +175,16 @@ class Life:
 
     def grants_restart(self, child: str) -> bool:
         """Spend a restart on *child*; if none is left this actor fails too, and its parent decides."""
-        budget = self._budget
-        if budget is None or self.intake.ending or self.cell.state is State.STOPPING:
+        actor = self.actor
+        if actor is None or self.intake.ending or self.cell.state is State.STOPPING:
             return False
+        if self._budget is None:
+            try:
+                self._budget = actor.budget()
+            except Exception as error:
+                self.fail(error)
+                return False
+        budget = self._budget
         if budget.allows(self.cell.clock()):
             return True
         self.fail(RestartBudgetSpent(self.cell.address, child, budget.restarts, budget.within))
@@ -178,7 +206,6 @@ class Life:
         try:
             actor = cell.make_actor()
             actor.context = self
-            self._budget = actor.budget()
         except Exception as error:
             return Crashed(sole(error))
         self.actor = actor
@@ -189,7 +216,7 @@ class Life:
                 if cell.parent is None:
                     # The root's life is the system's: whoever watches its deadlines lives as long.
                     nursery.start_soon(cell.deadlines.run, name=f"actor {cell.address}: deadlines")
-                with self._scope, self._crashing(self._note_failure):
+                with self._scope, Crashing(self._note_failure):
                     await actor.started()
                     self.begun = True
                     cell.enter(State.IDLE)
@@ -226,22 +253,8 @@ class Life:
 
     async def _run(self, errand: Errand, task: Callable[..., Awaitable[None]], args: tuple[Any, ...]) -> None:
         here.set(errand)
-        with self._crashing(self.fail):
+        with Crashing(self.fail):
             await task(*args)
-
-    @contextmanager
-    def _crashing(self, note: Callable[[BaseException], None]) -> Iterator[None]:
-        """Crash with what the block raises; what is meant for others, like a cancellation, passes."""
-        try:
-            yield
-        except Exception as error:
-            note(error)
-        except BaseExceptionGroup as group:
-            errors, others = group.split(Exception)
-            if errors is None or others is None:
-                raise
-            note(errors)
-            raise others from None
 
     async def _say_goodbye(self, actor: Actor[Any], over: bool) -> None:
         cell, reason = self.cell, self._outcome() if over else Stopped("cancelled")
@@ -250,7 +263,7 @@ class Life:
         if type(actor).stopped is Actor.stopped:
             return  # it has nothing to say
         scope = trio.CancelScope(shield=True, deadline=cell.clock() + cell.grace)
-        with scope, self._crashing(self._note_bad_goodbye):
+        with scope, Crashing(self._note_bad_goodbye):
             await actor.stopped(reason)
         if scope.cancelled_caught:
             log.warning("%s was cut short in `stopped` after its grace of %g s", cell.address, cell.grace)

@@ -11,7 +11,7 @@ import math
 from collections import deque
 from collections.abc import Callable, Hashable
 from enum import Enum
-from typing import Any
+from typing import Any, Protocol
 
 import trio
 
@@ -28,6 +28,16 @@ class Overflow(Enum):
     """Drop the message; it is counted."""
     DROP_OLDEST = "drop oldest"
     """Drop the message that has waited longest; it is counted."""
+
+
+class Owner(Protocol):
+    """Whose mailbox it is."""
+
+    def note_sent(self, envelope: Envelope) -> None:
+        """*envelope*, which had to wait for room, has got in."""
+
+    def note_dropped(self, message: Any) -> None:
+        """*message* was dropped, or replaced by a newer one."""
 
 
 class Mailbox:
@@ -59,10 +69,7 @@ class Mailbox:
         self.dropped = 0
         self.rejected = 0
         self.conflated = 0
-        self.on_dropped: Callable[[Any], None] = _forget
-        """Is told of a message that is dropped or replaced."""
-        self.on_let_in: Callable[[Envelope], None] = _forget
-        """Is told of an envelope that had to wait for room, in the moment it gets in."""
+        self.owner: Owner | None = None
         self._conflate = conflate
         self._plain = conflate is None and weigh is None
         self._queue: deque[Envelope] = deque()
@@ -104,11 +111,11 @@ class Mailbox:
                 return False
             if self.overflow is Overflow.DROP_NEWEST:
                 self.dropped += 1
-                self.on_dropped(envelope.message)
+                self._tell_dropped(envelope.message)
                 return True
             while self._is_full_for(envelope):
                 self.dropped += 1
-                self.on_dropped(self._remove_oldest().message)
+                self._tell_dropped(self._remove_oldest().message)
         self._append(envelope)
         return True
 
@@ -193,7 +200,7 @@ class Mailbox:
         if self._closed:
             return []
         self._closed = True
-        self.on_dropped = self.on_let_in = _forget  # its owner's: a cycle otherwise
+        self.owner = None  # they would be a cycle
         left = list(self._queue)
         self._queue.clear()
         self.weight = 0
@@ -232,7 +239,7 @@ class Mailbox:
         replaced = older.message
         older.replace(envelope)
         self.conflated += 1
-        self.on_dropped(replaced)
+        self._tell_dropped(replaced)
         return True
 
     def _append(self, envelope: Envelope) -> None:
@@ -258,9 +265,11 @@ class Mailbox:
 
     def _let_senders_in(self) -> None:
         while self._senders and self._takes(self._senders[task := next(iter(self._senders))]):
-            self.on_let_in(self._senders.pop(task))
+            envelope = self._senders.pop(task)
+            if self.owner is not None:
+                self.owner.note_sent(envelope)
             trio.lowlevel.reschedule(task)
 
-
-def _forget(_: Any) -> None:
-    pass
+    def _tell_dropped(self, message: Any) -> None:
+        if self.owner is not None:
+            self.owner.note_dropped(message)

@@ -214,7 +214,6 @@ async def test_an_observer_hears_everything_until_it_is_detached(autojump_clock:
     child = "root/child"
     assert heard == [
         ("starting", child),
-        ("starting", child),
         ("idle", child),
         ("sent", "str", child, 1),
         ("sent", "Do", child, 2),
