@@ -52,7 +52,7 @@ class Owner(Reader, Watched, Protocol):
 
 
 class Crashing:
-    """Gives *note* the errors that the block raises; what is meant for others, as cancellations are, passes."""
+    """Gives *note* the errors that the block raises; what is meant for others, a cancellation say, passes."""
 
     __slots__ = ("_note",)
 
