@@ -159,6 +159,7 @@ async def test_a_crash_is_an_error_with_its_type_and_without_its_text() -> None:
     """The text may quote what a person wrote."""
     async with bench() as here:
         await here.worker("first").tell(Relay(error=ValueError("private")))
+        await here.wait_spans(1)
         await here.worker("last").tell(Relay(error=ExceptionGroup("private", [KeyError("private")])))
         spans = await here.wait_spans(2)
 
