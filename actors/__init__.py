@@ -27,9 +27,11 @@ from .observation import (
     Hold,
     Recording,
     TaskView,
+    ThreadView,
     Watchdog,
     record,
     survey_tasks,
+    survey_threads,
     task_tree,
 )
 from .ref import ActorRef
@@ -97,6 +99,7 @@ __all__ = [
     "Streak",
     "Supervisor",
     "TaskView",
+    "ThreadView",
     "Timer",
     "Unregister",
     "WaitCycle",
@@ -109,5 +112,6 @@ __all__ = [
     "record",
     "resume",
     "survey_tasks",
+    "survey_threads",
     "task_tree",
 ]

@@ -128,6 +128,12 @@ def promise_of(message: object) -> Promise[object] | None:
     return getattr(message, "_promise", None) if isinstance(message, Question) else None
 
 
+def awaited(message: object) -> Promise[object] | None:
+    """The promise behind *message*, if somebody waits for it."""
+    promise = promise_of(message)
+    return None if promise is None or promise.settled else promise
+
+
 def pose(question: Question[M_co, R], owner: Any) -> Promise[R]:
     """Bind a fresh promise to *question*, which *owner* is asked.
 

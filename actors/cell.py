@@ -15,7 +15,7 @@ import trio
 from attrs import define, field
 
 from .actor import Actor
-from .ask import promise_of
+from .ask import awaited
 from .causality import Origin, here
 from .children import Children
 from .dead_letters import DeadLetters
@@ -153,21 +153,19 @@ class Cell:
     def close_mailbox(self) -> None:
         for envelope in self.mailbox.close():
             self.dead_letters.add(self.address, envelope.type, "recipient gone")
-            promise = promise_of(envelope.message)
-            if promise is not None and not promise.settled:
+            if (promise := awaited(envelope.message)) is not None:
                 promise.fail(ActorDied(self.address, envelope.message))
 
     def note_sent(self, envelope: Envelope) -> None:
         """*envelope* is in the mailbox now."""
-        promise = promise_of(envelope.message)
-        if promise is not None and promise.owner is not self and not promise.settled:
+        promise = awaited(envelope.message)
+        if promise is not None and promise.owner is not self:
             promise.pass_on(self)
         for observer in self.observers:
             observer.sent(envelope, self.address, len(self.mailbox))
 
     def note_dropped(self, message: object) -> None:
-        promise = promise_of(message)
-        if promise is not None and not promise.settled:
+        if (promise := awaited(message)) is not None:
             promise.fail(QuestionDropped(self.address, message))
 
     def enter(self, state: State) -> None:

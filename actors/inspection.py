@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sized
 from enum import Enum
 from typing import Any, Protocol
 
-from attrs import define, field, frozen
+from attrs import define, evolve, field, frozen
 
 from .envelope import Envelope
 from .lifecycle import Crashed, ExitReason, State
@@ -174,17 +174,7 @@ def view_gone(gone: Gone, now: float) -> GoneView:
 
 def add_up(kind: type, total: Total, living: list[Subject]) -> KindTotals:
     """All that the actors of the class *kind* ever did."""
-    so_far = Total(
-        total.started,
-        Counter(total.handled),
-        total.busy,
-        total.dropped,
-        total.conflated,
-        total.rejected,
-        total.expired,
-        total.restarts,
-        total.crashes,
-    )
+    so_far = evolve(total, handled=Counter(total.handled))
     for subject in living:
         so_far.add(subject)
     handled: Counter[str] = Counter()

@@ -155,5 +155,4 @@ class Intake:
         except MailboxClosed:
             cell.dead_letters.add(cell.address, envelope.type, "recipient gone")
             return
-        for observer in cell.observers:
-            observer.sent(envelope, cell.address, len(cell.mailbox))
+        cell.note_sent(envelope)

@@ -6,6 +6,18 @@ Nothing here is needed to run actors, and all but the recording works for any tr
 from .frames import FrameView
 from .recording import Recording, record
 from .tasks import TaskView, survey_tasks, task_tree
+from .threads import ThreadView, survey_threads
 from .watchdog import Hold, Watchdog
 
-__all__ = ["FrameView", "Hold", "Recording", "TaskView", "Watchdog", "record", "survey_tasks", "task_tree"]
+__all__ = [
+    "FrameView",
+    "Hold",
+    "Recording",
+    "TaskView",
+    "ThreadView",
+    "Watchdog",
+    "record",
+    "survey_tasks",
+    "survey_threads",
+    "task_tree",
+]

@@ -50,7 +50,7 @@ def waiting_places(task: trio.lowlevel.Task) -> tuple[Place, ...]:
 
     What that primitive does inside is left out.
     """
-    places = [_place(frame, line) for frame, line in islice(task.iter_await_frames(), _DEEPEST)]
+    places = [place_of(frame, line) for frame, line in islice(task.iter_await_frames(), _DEEPEST)]
     ours = next((at for at in range(len(places) - 1, -1, -1) if not _is_trio(places[at])), None)
     return _bounded(places if ours is None else places[: ours + 2])
 
@@ -59,7 +59,7 @@ def running_places(frame: FrameType | None) -> tuple[Place, ...]:
     """Where a thread is that is in *frame* just now, outermost first; if it runs trio, its task only."""
     places: list[Place] = []
     while frame is not None and len(places) < _DEEPEST and not (places and runs_trio(frame)):
-        places.append(_place(frame, frame.f_lineno))
+        places.append(place_of(frame, frame.f_lineno))
         frame = frame.f_back
     places.reverse()
     return _bounded(places)
@@ -88,7 +88,8 @@ def runs_trio(frame: FrameType) -> bool:
     return code.co_name == "unrolled_run" and code.co_filename.startswith(_TRIO)
 
 
-def _place(frame: FrameType, line: int | None) -> Place:
+def place_of(frame: FrameType, line: int | None) -> Place:
+    """Where *frame* is, which stands at *line* as far as is known."""
     code = frame.f_code
     # A frame has no line while it stands between two.
     return code.co_filename, line or code.co_firstlineno, code.co_qualname

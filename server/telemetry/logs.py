@@ -16,7 +16,7 @@ import time
 from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
 from types import TracebackType
-from typing import Any, ClassVar, Literal, TextIO
+from typing import Any, ClassVar, TextIO
 
 import structlog
 from structlog.stdlib import ProcessorFormatter
@@ -27,7 +27,6 @@ from .cleaning import EVENT, NAME, Cleaner, Json
 from .forms import Form, as_json, for_people, plainly
 from .writer import Writer
 
-LogFormat = Literal["auto", "json", "human"]
 OURS = ("actors", "server")
 
 

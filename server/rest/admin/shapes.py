@@ -13,10 +13,9 @@ from actors import (
     GoneView,
     Hold,
     MessageView,
+    ThreadView,
     WaitView,
 )
-
-from .threads import ThreadView
 
 Shape = dict[str, Any]
 

@@ -9,12 +9,11 @@ import orjson
 import trio
 from quart import Blueprint, Response, request
 
-from actors import FrameView, TaskView, survey_tasks
+from actors import FrameView, TaskView, survey_tasks, survey_threads
 from server.rest.problems import problem
 
 from .shapes import stack_json, thread_json
 from .slices import SLICE, Writer, dumps, ok_sliced
-from .threads import threads
 
 Stack = tuple[FrameView, ...]
 
@@ -44,7 +43,7 @@ def tasks(turn: trio.CapacityLimiter) -> Blueprint:
             writer.write(b'{"tasks":')
             await writer.write_array(walk(root), task_shape())
             writer.write(b',"threads":')
-            await writer.write_array(await threads(limiter), thread_json)
+            await writer.write_array(await survey_threads(limiter), thread_json)
             writer.write(b"}")
         return ok_sliced(writer)
 

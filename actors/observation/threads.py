@@ -1,8 +1,7 @@
-"""What the process's threads do: the server's own, and those that block in its stead."""
+"""What the threads of the process do: the one that runs trio, and those that block in its stead."""
 
 from __future__ import annotations
 
-import linecache
 import sys
 import threading
 from types import FrameType
@@ -10,7 +9,7 @@ from types import FrameType
 import trio
 from attrs import frozen
 
-from actors import FrameView
+from .frames import FrameView, Place, place_of, view
 
 # Frames of a stack that are told; beyond lies a recursion.
 DEEPEST = 100
@@ -24,7 +23,7 @@ class ThreadView:
     stack: tuple[FrameView, ...]
 
 
-async def threads(limiter: trio.CapacityLimiter) -> list[ThreadView]:
+async def survey_threads(limiter: trio.CapacityLimiter) -> list[ThreadView]:
     """Every thread but the one that looks; the one that runs trio too."""
     # From a thread, because source files may have to be read.
     return await trio.to_thread.run_sync(_look, limiter=limiter)  # noqa: TID251 - a limiter of its own
@@ -36,20 +35,13 @@ def _look() -> list[ThreadView]:
     # All frames first: while files are read for one, another thread would be somewhere else.
     found = [(ident, _places(frame)) for ident, frame in sys._current_frames().items() if ident != me]
     return [
-        ThreadView(names.get(ident, f"thread {ident}"), tuple(map(_view, places))) for ident, places in found
+        ThreadView(names.get(ident, f"thread {ident}"), tuple(map(view, places))) for ident, places in found
     ]
 
 
-def _places(frame: FrameType | None) -> list[tuple[str, int, str]]:
-    places: list[tuple[str, int, str]] = []
+def _places(frame: FrameType | None) -> list[Place]:
+    places: list[Place] = []
     while frame is not None and len(places) < DEEPEST:
-        code = frame.f_code
-        # A frame has no line while it stands between two.
-        places.append((code.co_filename, frame.f_lineno or code.co_firstlineno, code.co_qualname))
+        places.append(place_of(frame, frame.f_lineno))
         frame = frame.f_back
     return places[::-1]
-
-
-def _view(place: tuple[str, int, str]) -> FrameView:
-    file, line, function = place
-    return FrameView(file, line, function, linecache.getline(file, line).strip()[:200])
