@@ -46,6 +46,7 @@ from .registry import (
     Unregister,
     WhereIs,
 )
+from .request import Answer
 from .restart import Backoff, Restart, RestartBudget, Strategy, Streak
 from .supervisor import Supervisor
 from .system import ActorSystem
@@ -61,6 +62,7 @@ __all__ = [
     "ActorRef",
     "ActorSystem",
     "ActorView",
+    "Answer",
     "AskTimeout",
     "Backoff",
     "Cause",

@@ -6,14 +6,17 @@ from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable, Hashable
 from typing import Any, ClassVar, Generic, Protocol, TypeVar
 
+from .ask import Question
 from .lifecycle import Down, ExitReason
 from .mailbox import Overflow
 from .ref import ActorRef, Recipient
+from .request import Answer
 from .restart import Backoff, Restart, RestartBudget, Strategy
 from .timers import Timer
 
 M = TypeVar("M")
 N = TypeVar("N")
+R = TypeVar("R")
 
 
 class Context(Protocol):
@@ -34,6 +37,14 @@ class Context(Protocol):
     def start_task(self, task: Callable[..., Awaitable[None]], *args: Any, name: str) -> None: ...
     def after(self, seconds: float, message: Any) -> Timer: ...
     def watch(self, ref: ActorRef[Any], tell: Callable[[Down], Any]) -> None: ...
+    def request(
+        self,
+        ref: ActorRef[N],
+        question: Question[N, R],
+        then: Callable[[Answer[R]], Any],
+        *,
+        timeout: float,
+    ) -> None: ...
     def finish(self, reason: str) -> None: ...
     def everybody(self) -> list[Recipient]: ...
     def now(self) -> float: ...
@@ -131,6 +142,25 @@ class Actor(ABC, Generic[M]):
         Lasts as long as this life: watch again in `started` what must be watched after a crash.
         """
         self.context.watch(ref, tell)
+
+    def request(
+        self,
+        ref: ActorRef[N],
+        question: Question[N, R],
+        then: Callable[[Answer[R]], M],
+        *,
+        timeout: float,
+    ) -> None:
+        """Ask without waiting: get `then(answer)` as a message, once, whatever comes of *question*.
+
+        What `ask` would raise, and `MailboxFull` if there is no room at once, is in the answer; it is never a
+        `WaitCycle`. *timeout* seconds cover all until the answer, whose message always gets in. It lasts as
+        long as this life. *then* is called in the moment of the answer; if it raises, this actor crashes.
+
+        Raises:
+            ValueError: *timeout* is no number, or *question* was asked before.
+        """
+        self.context.request(ref, question, then, timeout=timeout)
 
     def stop(self, reason: str = "finished") -> None:
         """End this life after the message that is being handled: for good, unless it is permanent.

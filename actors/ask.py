@@ -122,6 +122,15 @@ class Question(Generic[M_co, R]):
         if promise is not None:
             promise.fail(error)
 
+    @property
+    def settled(self) -> bool:
+        """Whether it needs no answer (any more): it was answered, or its asker has left.
+
+        For an actor that keeps questions for later: one that was still in the mailbox is not handled then.
+        """
+        promise = promise_of(self)
+        return promise is not None and promise.settled
+
 
 def promise_of(message: object) -> Promise[object] | None:
     """The promise behind *message*, if it is a question somebody asked."""
@@ -134,17 +143,15 @@ def awaited(message: object) -> Promise[object] | None:
     return None if promise is None or promise.settled else promise
 
 
-def pose(question: Question[M_co, R], owner: Any) -> Promise[R]:
-    """Bind a fresh promise to *question*, which *owner* is asked.
+def bind(question: Question[M_co, R], promise: Promise[R]) -> None:
+    """Have *question* answered into *promise*.
 
     Raises:
         ValueError: It was asked before.
     """
     if promise_of(question) is not None:
         raise ValueError(f"this {type(question).__name__} was asked before; ask a new one")
-    promise: Promise[R] = Promise(owner)
     object.__setattr__(question, "_promise", promise)  # questions are usually frozen
-    return promise
 
 
 def withdraw(question: Question[Any, Any]) -> None:

@@ -127,6 +127,11 @@ class Cell:
         return None if self.life is None else self.life.actor
 
     @property
+    def requests(self) -> int:
+        """How many of its requests are open."""
+        return 0 if self.life is None else len(self.life.intake.requests or ())
+
+    @property
     def beside(self) -> trio.Nursery | None:
         return None if self.life is None else self.life.nursery
 

@@ -59,8 +59,9 @@ class Deadlines:
         while True:
             with self._scope:
                 await trio.sleep_forever()
-            now, heap = self._clock(), self._heap
-            while heap and (heap[0][0] <= now or heap[0][2].settled):
-                heappop(heap)[2].expire()
-            self._next = heap[0][0] if heap else math.inf
+            now = self._clock()
+            # Whoever is called back when one expires may add others, and lets the heap be tidied up.
+            while self._heap and (self._heap[0][0] <= now or self._heap[0][2].settled):
+                heappop(self._heap)[2].expire()
+            self._next = self._heap[0][0] if self._heap else math.inf
             self._scope = trio.CancelScope(deadline=self._next)

@@ -37,6 +37,8 @@ class Subject(Protocol):
 
     @property
     def actor(self) -> object: ...
+    @property
+    def requests(self) -> int: ...
 
 
 @frozen
@@ -115,6 +117,7 @@ def view_actor(subject: Subject, now: float) -> ActorView:
             CrashView(now - crash.at, crash.error, crash.kind, crash.cause) for crash in ledger.crashes
         ),
         waits=tuple(view_waits(subject, now)),
+        requests=subject.requests,
     )
 
 

@@ -1,6 +1,6 @@
 """What one life of an actor does with its messages: takes them one by one, as long as it lives.
 
-Its timers and the answers it owes are here too: both are forgotten with the life.
+Its timers, its requests and the answers it owes are here too: all are forgotten with the life.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from .causality import Origin, here
 from .envelope import Envelope
 from .errors import MailboxClosed
 from .ref import Recipient
+from .request import AnswerEnvelope, Requests
 from .timers import Timer, Timers
 from .tracing import Ledger
 
@@ -45,6 +46,7 @@ class Intake:
     ending: bool = False
     # Most actors never need these, and what is not there costs neither memory nor the collector's time.
     timers: Timers | None = None
+    requests: Requests | None = None
     _unanswered: Unanswered | None = None
 
     def end(self) -> None:
@@ -62,9 +64,15 @@ class Intake:
         cell.mailbox.ring()  # it may be the next one now
         return timer
 
-    def forget_timers(self) -> None:
+    def forget(self) -> None:
+        """What this life has asked for is not for the next."""
+        cell = self.cell
         if self.timers is not None:
             self.timers.clear()
+        if self.requests is not None:
+            self.requests.abandon()
+            for envelope in cell.mailbox.discard(AnswerEnvelope):
+                cell.dead_letters.add(cell.address, envelope.type, "its life is over")
 
     def fail_questions(self) -> None:
         """Tell everybody who still waits for an answer that none will come."""

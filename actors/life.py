@@ -15,18 +15,21 @@ import trio
 from attrs import define, field
 
 from .actor import Actor
-from .causality import Errand, here
+from .ask import Question
+from .causality import Cause, Errand, here
 from .children import Child, Children
 from .envelope import Envelope
 from .errors import RestartBudgetSpent, sole
 from .intake import Intake, Reader
 from .lifecycle import Crashed, Down, ExitReason, State, Stopped
 from .ref import ActorRef, Recipient
+from .request import Answer, AnswerEnvelope, Requests
 from .restart import Restart, RestartBudget
 from .timers import Timer
 from .watching import Watched, forget_all, watch
 
 N = TypeVar("N")
+R = TypeVar("R")
 
 log = logging.getLogger("actors")
 
@@ -132,6 +135,33 @@ class Life:
             raise RuntimeError(f"{self.cell.address} is not running; it can't watch {ref.address}")
         watch(self, ref._recipient, tell)
 
+    def request(
+        self,
+        ref: ActorRef[N],
+        question: Question[N, R],
+        then: Callable[[Answer[R]], Any],
+        *,
+        timeout: float,
+    ) -> None:
+        cell = self.cell
+        if self.nursery is None:
+            raise RuntimeError(f"{cell.address} is not running; it can't ask {ref.address}")
+        if math.isnan(timeout):
+            raise ValueError("timeout must not be NaN")
+        if self.intake.requests is None:
+            self.intake.requests = Requests(cell.deadlines, self._take_answer)
+        doer = here.get() or cell
+        self.intake.requests.send(ref, question, then, timeout, Cause(doer.cause, doer.origin))
+
+    def _take_answer(self, then: Callable[[Answer[Any]], Any], answer: Answer[Any], cause: Cause) -> None:
+        try:
+            message = then(answer)
+        except Exception as error:
+            self.fail(error)  # its own doing, and not the trouble of whoever answered
+        else:
+            cell = self.cell
+            self.intake.enqueue(AnswerEnvelope(message, cell.clock(), cell.address, cause))
+
     def finish(self, reason: str) -> None:
         self.cell.finish(reason)
 
@@ -228,6 +258,7 @@ class Life:
         finally:
             self.nursery = None
             self.begun = False
+            self.intake.forget()
             forget_all(self)
             await self._say_goodbye(actor, over)
             self.actor = None
@@ -240,7 +271,7 @@ class Life:
     async def _wind_up(self) -> None:
         cell = self.cell
         cell.enter(State.STOPPING)
-        self.intake.forget_timers()
+        self.intake.forget()
         if cell.restart is Restart.TEMPORARY:
             cell.close_mailbox()
         self.intake.fail_questions()

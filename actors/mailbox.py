@@ -195,6 +195,14 @@ class Mailbox:
             except trio.WouldBlock:
                 pass  # a reader that was cancelled in the moment it was rung for has left that ring behind
 
+    def discard(self, kind: type[Envelope]) -> list[Envelope]:
+        """Take out all that came urgently in an envelope of that *kind*."""
+        found = [envelope for envelope in self._queue if type(envelope) is kind]
+        if found:
+            self._queue = deque(envelope for envelope in self._queue if type(envelope) is not kind)
+            self._let_senders_in()
+        return found
+
     def close(self) -> list[Envelope]:
         """Take no more and wake everybody who waits here; what was queued is handed back."""
         if self._closed:

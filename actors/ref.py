@@ -9,7 +9,7 @@ from typing import Any, Generic, Protocol, TypeVar
 
 import trio
 
-from .ask import Expired, Question, pose, withdraw
+from .ask import Expired, Promise, Question, bind, withdraw
 from .dead_letters import DeadLetters
 from .deadlines import Deadlines
 from .envelope import Envelope
@@ -130,7 +130,8 @@ class ActorRef(Generic[M_contra]):
             raise ValueError("timeout must not be NaN")
         await trio.lowlevel.checkpoint_if_cancelled()
         recipient = self._recipient
-        promise = pose(question, recipient)
+        promise: Promise[R] = Promise(recipient)
+        bind(question, promise)
         wait = wait_for(recipient, promise, type(question))
         if wait is not None:
             try:

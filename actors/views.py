@@ -59,7 +59,10 @@ class CrashView:
 
 @frozen
 class ActorView:
-    """One living actor. `since` is the time in `state`; `oldest` how long the next message has waited."""
+    """One living actor. `since` is the time in `state`; `oldest` how long the next message has waited.
+
+    `requests` are those it has made and not heard of.
+    """
 
     address: str
     kind: str
@@ -80,6 +83,7 @@ class ActorView:
     restarts: int
     crashes: tuple[CrashView, ...]
     waits: tuple[WaitView, ...]
+    requests: int = 0
 
 
 @frozen

@@ -127,6 +127,7 @@ async def wild_run(seed: int, crashes: Crashes) -> Causes:
     assert trial.counts["asked"] == trial.counts["settled"]
     assert all(number == 1 for number in trial.downs.values())
     assert all(number == 1 for number in trial.ticks.values())
+    assert all(number == 1 for number in trial.heard.values())
     assert not any(story.open for story in trial.stories.values())
     for handled in trial.handled.values():
         assert len(handled) == len(set(handled))

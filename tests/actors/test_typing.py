@@ -28,6 +28,11 @@ WRONG = {
     "bank.watch(account, lambda down: down)": "arg-type return-value",
     "bank.watch(account, str)": "arg-type",
     "bank.after(1, Balance())": "arg-type",
+    "bank.request(account, Other(), heard, timeout=1)": "arg-type misc",
+    "bank.request(account, Deposit(1), heard, timeout=1)": "arg-type misc",
+    "bank.request(account, Balance(), Told, timeout=1)": "arg-type",
+    "bank.request(account, Balance(), lambda answer: answer.get(), timeout=1)": "arg-type return-value",
+    "bank.request(account, Balance(), lambda answer: Deposit(answer.get() + ''), timeout=1)": "operator",
     "bank.ref.tell_nowait(Balance())": "arg-type",
     "Balance().answer('much')": "arg-type",
     "Balance().refuse('no')": "arg-type",
@@ -35,11 +40,14 @@ WRONG = {
 }
 
 HEAD = """
-from actors import Actor, ActorRef, Question
-from tests.actors.typed_right import Account, AccountMessage, Balance, Bank, Closed, Deposit
+from actors import Actor, ActorRef, Answer, Question
+from tests.actors.typed_right import Account, AccountMessage, Balance, Bank, Closed, Deposit, heard
 
 class Other(Question[Closed, int]):
     pass
+
+class Told(Closed):
+    def __init__(self, answer: Answer[str]) -> None: ...
 
 class Wrong(Actor[Deposit]):
     async def handle(self, message: Closed) -> None: ...

@@ -13,9 +13,11 @@ import trio
 from attrs import define, field, frozen
 
 from actors import (
+    Actor,
     ActorDied,
     ActorRef,
     ActorSystem,
+    Answer,
     AskTimeout,
     MailboxFull,
     NameTaken,
@@ -31,13 +33,21 @@ from .puppets import Boom
 
 ORDERS = [
     *("rest", "crash", "stop", "spawn", "work", "ask", "tell"),
-    *("timer", "helper", "watch", "stop_other", "both", "register"),
+    *("timer", "helper", "watch", "stop_other", "both", "register", "request", "request"),
 ]
 REPLIES = [
     *("answer", "answer_twice", "put_off", "refuse", "crash", "stop"),
     *("work", "never", "wrap", "pass_on", "ask_back"),
 ]
-ENDINGS = (AskTimeout, ActorDied, RecipientStopped, QuestionDropped, WaitCycle, NameTaken, Boom)
+ENDINGS: tuple[type[Exception], ...] = (
+    AskTimeout,
+    ActorDied,
+    RecipientStopped,
+    QuestionDropped,
+    WaitCycle,
+    NameTaken,
+    Boom,
+)
 
 
 @frozen
@@ -62,6 +72,15 @@ class Wrapped:
 
     query: Query
     what: str = "never"
+
+
+@frozen
+class Heard:
+    """What came of request number *number* of the life *life*."""
+
+    number: int
+    life: int
+    answer: Answer[str]
 
 
 @frozen
@@ -112,6 +131,7 @@ class Trial:
     handled: defaultdict[str, list[tuple[str, int]]] = field(factory=lambda: defaultdict(list))
     downs: Counter[tuple[str, int]] = field(factory=Counter)
     ticks: Counter[int] = field(factory=Counter)
+    heard: Counter[int] = field(factory=Counter)
     counts: Counter[str] = field(factory=Counter)
     numbers: Counter[tuple[str, str]] = field(factory=Counter)
     next: Iterator[int] = field(factory=lambda: count(1))
@@ -166,6 +186,20 @@ class Trial:
             late = trio.current_time() - begin - timeout
             assert late < 1e-6, late  # the mock clock jumps by sums of floats
         return None
+
+    def request(self, me: Actor[Any], life: int, sender: str, ref: ActorRef[Any]) -> None:
+        """Have *me* ask *ref* without waiting; it must hear of it in time, once, and never raise."""
+        self.numbers[sender, ref.address] += 1
+        query = Query(sender, self.numbers[sender, ref.address], self.random.choice(REPLIES))
+        self.owners[query] = ref.address
+        number, timeout, begin = next(self.next), self.pause(), trio.current_time()
+
+        def then(answer: Answer[str]) -> Heard:
+            assert trio.current_time() - begin - timeout < 1e-6
+            assert not isinstance(answer.error, WaitCycle)
+            return Heard(number, life, answer)
+
+        me.request(ref, query, then, timeout=timeout)
 
     # -- who waits for whom, as the trial sees it
 

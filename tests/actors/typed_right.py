@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from attrs import frozen
 
-from actors import Actor, ActorRef, Down, Question, Restart, Timer
+from actors import Actor, ActorRef, Answer, Down, Question, Restart, Timer
 
 
 @frozen
@@ -53,6 +53,8 @@ class Bank(Actor[Closed | Deposit]):
         narrow: ActorRef[Deposit] = ref
         deposits: list[ActorRef[Deposit]] = [ref, self.ref]
         narrow.tell_nowait(Deposit(len(deposits)))
+        self.request(ref, Balance(), heard, timeout=1)
+        self.request(wide, Balance(), lambda answer: Deposit(answer.get()), timeout=1)
 
     async def handle(self, message: Closed | Deposit) -> None:
         pass
@@ -61,6 +63,10 @@ class Bank(Actor[Closed | Deposit]):
 class Everything(Actor[AccountMessage | Closed]):
     async def handle(self, message: AccountMessage | Closed) -> None:
         pass
+
+
+def heard(answer: Answer[int]) -> Closed | Deposit:
+    return Closed("root/a") if answer.error else Deposit(answer.get())
 
 
 def closed(down: Down) -> Closed:

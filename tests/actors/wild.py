@@ -17,6 +17,7 @@ from actors import (
     ExitReason,
     Join,
     Leave,
+    MailboxFull,
     Members,
     Overflow,
     Register,
@@ -28,7 +29,7 @@ from actors import (
 )
 
 from .puppets import Boom
-from .trial import Order, Query, Story, Tick, Trial, Wrapped
+from .trial import ENDINGS, Heard, Order, Query, Story, Tick, Trial, Wrapped
 
 MOST = 40
 
@@ -98,6 +99,12 @@ class Wild(Actor[Any]):
             case (Down() as down, int() as number):
                 trial.downs[down.address, number] += 1
                 return
+            case Heard(number, life, answer):
+                trial.heard[number] += 1
+                assert life == self.life, "an answer to another life"
+                with suppress(*ENDINGS, MailboxFull):
+                    assert answer.get() == "answer"
+                return
             case Tick(number, life, due):
                 trial.ticks[number] += 1
                 assert due <= self.now() + 1e-6
@@ -134,6 +141,8 @@ class Wild(Actor[Any]):
                     for number in range(2):
                         nursery.start_soon(trial.send, f"{sender} {number}", other, self.address)
                         other = self.random.choice(trial.refs)
+            case "request":
+                trial.request(self, self.life, sender, other)
             case "timer":
                 self.set_timer()
             case "helper":
