@@ -5,13 +5,17 @@ VENV   ?= .venv
 BIN    := $(VENV)/bin
 PIP    := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
-.PHONY: run test model lint bench-runtime clean
+.PHONY: run test simulate model lint bench-runtime bench-storage clean
 
 run: $(VENV)/.run  ## Start the server and print the address to open.
 	@$(BIN)/triologue serve
 
 test: $(VENV)/.test  ## Run every test that this machine can run.
 	$(BIN)/python -m pytest
+
+SEEDS ?= 1000
+simulate: $(VENV)/.test  ## Run the simulated server with many seeds.
+	$(BIN)/python -m tests.simulation --seeds $(SEEDS)
 
 model: $(VENV)/.model  ## Install the small language model (370 MB), and with it the test that talks to it.
 
@@ -26,6 +30,9 @@ bench-runtime: $(VENV)/.bench  ## Our runtime beside triotp and Pykka, five faul
 	$(BIN)/python -m benchmarks.runtime.faults
 	$(BIN)/python -m benchmarks.runtime.run
 	$(BIN)/python -m benchmarks.runtime.tracing_cost
+
+bench-storage: $(VENV)/.test  ## Messages committed per second, beside raw sqlite3.
+	$(BIN)/python -m benchmarks.storage.run
 
 clean:  ## Forget the environment.
 	rm -rf $(VENV)

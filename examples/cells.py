@@ -102,7 +102,7 @@ async def serve(system: ActorSystem, port: int) -> None:
     traces = Traces(system, draining)
     app = QuartTrio("cells")
     guard_admin(app)
-    app.register_blueprint(admin(system, None, draining, traces))
+    app.register_blueprint(admin(system, None, draining, draining.set, traces))
     await listener.run(traces.around(app), bind=[f"127.0.0.1:{port}"])
 
 

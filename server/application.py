@@ -16,13 +16,17 @@ from structlog.typing import FilteringBoundLogger
 
 from actors import ActorSystem, Hold, Watchdog
 
-from .assembly import Doors, Life, Root, listener_limits, pipeline_specs
+from .assembly import Doors, Life, Root, listener_limits, open_storage, pipeline_specs
 from .config import Config, ConfigError
 from .listener import Listener
 from .ownership import DataDirectory, DirectoryError
+from .storage import Execute, Store, StoreUnusable, in_threads
 from .telemetry import SpanExport, configure_logging, export_spans
 
 log: FilteringBoundLogger = structlog.get_logger(__name__)
+
+# How long the store may take to put its files in order at the end.
+CLOSE_PATIENCE = 5.0
 
 
 class Application:
@@ -59,16 +63,27 @@ class Application:
                 await spans.aclose()
             await send({"type": "lifespan.startup.failed", "message": str(error)})
             return
+        # Blocks for as long as migrations take; the actors, and who looks at them, come afterwards.
+        in_thread = in_threads(1)
         with directory, Watchdog(_report_hold) as watchdog:
+            try:
+                store = await in_thread(partial(open_storage, config))
+            except StoreUnusable as error:
+                if spans is not None:
+                    await spans.aclose()
+                await send({"type": "lifespan.startup.failed", "message": str(error)})
+                return
             listener: Listener | None = scope.get("extensions", {}).get("triologue.listener")
             drained = trio.Event()
+            draining = listener.draining if listener is not None else trio.Event()
             if listener is not None:
                 listener.limits = listener_limits(config)
                 listener.drained = drained
             life = Life(
                 system=self.system,
                 watchdog=watchdog,
-                draining=listener.draining if listener is not None else trio.Event(),
+                drain=listener.terminate if listener is not None else draining.set,
+                draining=draining,
                 on_drain=directory.mark_draining,
                 drained=drained.set,
                 opened=partial(self._open, send),
@@ -77,8 +92,9 @@ class Application:
             if spans is not None:
                 self.system.attach(spans.observer)
             try:
-                await self.system.run(lambda: Root(config, specs, life), name="triologue")
+                await self.system.run(lambda: Root(config, specs, store, life), name="triologue")
             finally:
+                await _close(store, in_thread)
                 if spans is not None:
                     await spans.aclose()
         await send({"type": "lifespan.shutdown.complete"})
@@ -87,6 +103,12 @@ class Application:
         self._doors = doors
         _spare_the_collector()
         await send({"type": "lifespan.startup.complete"})
+
+
+async def _close(store: Store, in_thread: Execute) -> None:
+    # Not cut off by whoever ends the program in a hurry: the next start would take it for a crash.
+    with trio.CancelScope(shield=True, deadline=trio.current_time() + CLOSE_PATIENCE):
+        await in_thread(store.close)
 
 
 def _report_hold(hold: Hold) -> None:

@@ -7,13 +7,14 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Awaitable, Callable
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from functools import partial
+from random import Random
 
 import trio
-from attrs import frozen
+from attrs import field, frozen
 
-from actors import ActorSystem, Supervisor, Watchdog
+from actors import ActorSystem, RestartBudget, Supervisor, Watchdog
 from server.chat import Limits
 from server.config import (
     AnyPipeline,
@@ -32,6 +33,15 @@ from server.pipeline import EchoModel, Model, Pipelines, PipelineSpec
 from server.protocol import OriginPolicy
 from server.registry import Registry, Table
 from server.rest import Services, create_app
+from server.storage import (
+    Execute,
+    Keeper,
+    PlainVault,
+    Storage,
+    Store,
+    StoreUnusable,
+    in_threads,
+)
 from server.web import page
 
 PATIENCE = 10.0
@@ -48,12 +58,23 @@ def _new_id() -> str:
     return str(uuid.uuid4())
 
 
+def _new_epoch(new_id: NewId) -> str:
+    """The random end of an id: a cursor must not match by chance where its history is another."""
+    return new_id().rpartition("-")[2]
+
+
 @frozen
 class World:
-    """What the server takes from outside, so that a simulation can bring its own."""
+    """What the server takes from outside, so that a simulation can bring its own.
+
+    `execute_write` and `execute_read` run what blocks: one call, or several, at a time.
+    """
 
     now: Now = _now
     new_id: NewId = _new_id
+    random: Random = field(factory=Random)
+    execute_write: Execute | None = None
+    execute_read: Execute | None = None
 
 
 @frozen
@@ -68,11 +89,13 @@ class Doors:
 class Life:
     """What happens around the actors: `opened` when they run; `ended` returns when they must go.
 
+    `drain` begins an orderly end, and sets `draining` on its way.
     `system` is the one they live in, `watchdog` that of its loop: for those who look inside.
     """
 
     system: ActorSystem
     watchdog: Watchdog | None
+    drain: Callable[[], None]
     draining: trio.Event
     on_drain: Callable[[], None]
     drained: Callable[[], None]
@@ -84,12 +107,24 @@ class Root(Supervisor):
     """The root supervisor: starts every actor, and ends when the server does."""
 
     def __init__(
-        self, config: Config, specs: list[PipelineSpec], life: Life, world: World | None = None
+        self,
+        config: Config,
+        specs: list[PipelineSpec],
+        store: Store,
+        life: Life,
+        world: World | None = None,
     ) -> None:
         self._config = config
         self._specs = specs
+        self._store = store
         self._life = life
         self._world = world or World()
+
+    def budget(self) -> RestartBudget:
+        """More than one actor can spend, which waits longer from crash to crash: a message of which the same
+        actor crashes whenever it is sent must not end the process.
+        """
+        return RestartBudget(restarts=100, within=10.0)
 
     async def started(self) -> None:
         await self._life.opened(await self._start())
@@ -100,7 +135,17 @@ class Root(Supervisor):
         self.stop("server ends")
 
     async def _start(self) -> Doors:
-        config, now, new_id = self._config, self._world.now, self._world.new_id
+        config, world = self._config, self._world
+        now, new_id = world.now, world.new_id
+        storage = self.spawn(
+            partial(
+                Storage,
+                store=self._store,
+                execute_write=world.execute_write or in_threads(1),
+                execute_read=world.execute_read or in_threads(config.storage.readers),
+            ),
+            name="storage",
+        )
         found: dict[str, PipelineInfo] = {}
         registry = self.spawn(
             partial(Registry, table=Table(), limit=config.limits.connections, now=now), name="registry"
@@ -111,6 +156,7 @@ class Root(Supervisor):
         directory = self.spawn(
             partial(
                 Directory,
+                storage=storage,
                 registry=registry,
                 pipelines=found,
                 limit=history.conversations,
@@ -118,8 +164,9 @@ class Root(Supervisor):
                 queue=config.limits.queue,
                 questions=Allowance(config.limits.queue_bytes),
                 history=Limits(messages=history.messages, size=history.bytes),
+                checkpoint=config.timeouts.checkpoint,
                 now=now,
-                new_epoch=lambda: new_id()[:8],
+                new_epoch=partial(_new_epoch, new_id),
                 draining=trio.Event(),
             ),
             name="conversations",
@@ -131,8 +178,22 @@ class Root(Supervisor):
                 mailbox=config.limits.mailbox,
                 mailbox_bytes=config.limits.mailbox_bytes,
                 greeting=greeting,
+                random=world.random,
             ),
             name="connections",
+        )
+        retention = config.retention
+        self.spawn(
+            partial(
+                Keeper,
+                storage=storage,
+                directory=directory,
+                every=retention.every,
+                age=timedelta(seconds=retention.age) if retention.age else None,
+                keep=retention.messages or None,
+                now=now,
+            ),
+            name="keeper",
         )
         self.spawn(
             partial(
@@ -152,6 +213,7 @@ class Root(Supervisor):
                 connections=connections,
                 registry=registry,
                 directory=directory,
+                storage=storage,
                 pipelines=found,
                 origins=origins,
                 now=now,
@@ -166,10 +228,34 @@ class Root(Supervisor):
                     page,
                     system=self._life.system,
                     draining=self._life.draining,
+                    storage=storage,
+                    drain=self._life.drain,
                     watchdog=self._life.watchdog,
                 )
             ),
         )
+
+
+def open_storage(config: Config) -> Store:
+    """The store that *config* asks for, its tables brought up to date. Blocks for as long as that takes.
+
+    Raises:
+        StoreUnusable: It can't be opened, or its keys can't be used; the text is one line.
+    """
+    # SQLAlchemy takes a while to import; a simulation brings a store of its own.
+    from server.storage import open_store
+
+    open_with = partial(
+        open_store, config.storage_url, mark=config.mark, readers=config.storage.readers, now=_now
+    )
+    if config.encryption.key_file is None:
+        return open_with(vault=PlainVault())
+    from server.encryption import KeyRing, MasterVault, VaultError
+
+    try:
+        return open_with(vault=MasterVault(KeyRing.read(config.encryption.key_file), config.key_store_url))
+    except VaultError as error:
+        raise StoreUnusable(str(error)) from None
 
 
 def listener_limits(config: Config) -> ListenerLimits:
@@ -205,6 +291,8 @@ def pipeline_specs(config: Config) -> list[PipelineSpec]:
                 idle_timeout=pipeline.idle_timeout,
                 total_timeout=pipeline.total_timeout,
                 chunk_interval=config.timeouts.chunk_interval,
+                unheard=None if pipeline.unheard == "continue" else pipeline.unheard_grace,
+                resumes=pipeline.on_restart == "resume",
             )
         )
     return specs

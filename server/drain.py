@@ -13,7 +13,7 @@ import structlog
 import trio
 from structlog.typing import FilteringBoundLogger
 
-from actors import Actor, ActorError, ActorRef
+from actors import Actor, ActorDied, ActorError, ActorRef
 from server.messages import CloseAll, DirectoryMessage, Drain, Quiesce, RegistryMessage
 
 log: FilteringBoundLogger = structlog.get_logger(__name__)
@@ -59,10 +59,19 @@ class Drainer(Actor[Never]):
         await self._begun.wait()
         self._on_begin()
         await self._registry.tell(Quiesce())
-        try:
-            await self._directory.ask(Drain(self._seconds), timeout=self._seconds + MARGIN)
-        except ActorError as error:
-            log.warning("some replies may be cut off", error=error)
+        await self._finish_replies()
         closed = await self._registry.ask(CloseAll(RESTART, "the server is restarting"), timeout=MARGIN)
         log.info("drained", sockets=closed)
         self._on_end()
+
+    async def _finish_replies(self) -> None:
+        with trio.move_on_after(self._seconds + MARGIN):
+            while True:
+                try:
+                    await self._directory.ask(Drain(self._seconds), timeout=self._seconds + MARGIN)
+                    return
+                except ActorDied:
+                    pass  # it crashed meanwhile: its successor is asked
+                except ActorError as error:
+                    log.warning("some replies may be cut off", error=error)
+                    return

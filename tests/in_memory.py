@@ -8,7 +8,8 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from itertools import count
-from typing import Any
+from random import Random
+from typing import Any, TypeVar
 
 import trio
 
@@ -16,6 +17,7 @@ from actors import ActorRef, ActorSystem
 from server.assembly import Doors, Life, Root, World
 from server.config import Config
 from server.pipeline import Model, PipelineSpec
+from server.storage import PlainVault, SqlStore, Store, make_engine, upgrade
 
 PIPELINE = "00000000-0000-4000-8000-0000000000aa"
 START = datetime(2026, 1, 1, tzinfo=UTC)
@@ -23,10 +25,35 @@ START = datetime(2026, 1, 1, tzinfo=UTC)
 Frame = dict[str, Any]
 
 
-class Socket:
-    """A client's end of an ASGI WebSocket that lives in memory."""
+T = TypeVar("T")
 
-    def __init__(self, doors: Doors, pipeline: str, query: str) -> None:
+
+def now() -> datetime:
+    """The time of day on trio's clock, which a test may own."""
+    return START + timedelta(seconds=trio.current_time())
+
+
+def memory_store() -> Store:
+    """A real store, with its database in memory: what it keeps outlives a server, but not the test."""
+    engine = make_engine("sqlite://")
+    upgrade(engine)
+    return SqlStore(engine, PlainVault(), now=now)
+
+
+async def at_once(call: Callable[[], T]) -> T:
+    """Run what blocks here and now: so a mock clock does not run ahead of a thread."""
+    await trio.lowlevel.checkpoint()
+    return call()
+
+
+class Socket:
+    """A client's end of an ASGI WebSocket that lives in memory.
+
+    Args:
+        level2: Whether to offer the subprotocol.
+    """
+
+    def __init__(self, doors: Doors, pipeline: str, query: str, *, level2: bool = False) -> None:
         self._doors = doors
         self._scope = {
             "type": "websocket",
@@ -34,8 +61,10 @@ class Socket:
             "query_string": query.encode(),
             "scheme": "ws",
             "headers": [],
+            "subprotocols": ["triologue.v1"] if level2 else [],
             "extensions": {},
         }
+        self.connected: Frame = {}
         self._up, self._receive = trio.open_memory_channel[dict[str, Any]](math.inf)
         self._send, self._down = trio.open_memory_channel[dict[str, Any]](math.inf)
 
@@ -53,8 +82,8 @@ class Socket:
     def send(self, frame: object) -> None:
         self._up.send_nowait({"type": "websocket.receive", "text": json.dumps(frame)})
 
-    def say(self, text: str) -> None:
-        self.send({"type": "message", "message": [{"type": "Plain", "text": text}]})
+    def say(self, text: str, **more: object) -> None:
+        self.send({"type": "message", "message": [{"type": "Plain", "text": text}], **more})
 
     def leave(self) -> None:
         self._up.send_nowait({"type": "websocket.disconnect", "code": 1006})
@@ -94,10 +123,11 @@ class Server:
         self.doors: Doors
         self.opened = trio.Event()
 
-    async def connect(self, query: str = "", pipeline: str = PIPELINE) -> Socket:
-        socket = Socket(self.doors, pipeline, query)
+    async def connect(self, query: str = "", pipeline: str = PIPELINE, *, level2: bool = False) -> Socket:
+        socket = Socket(self.doors, pipeline, query, level2=level2)
         self.nursery.start_soon(socket.run, name="client")
-        assert (await socket.receive())["type"] == "connected"
+        socket.connected = await socket.receive()
+        assert socket.connected["type"] == "connected", socket.connected
         return socket
 
     def find(self, address: str) -> ActorRef[Any]:
@@ -114,32 +144,52 @@ class Server:
 
 
 @asynccontextmanager
-async def running(model: Callable[[], Model], config: Config | None = None) -> AsyncIterator[Server]:
+async def running(
+    model: Callable[[], Model],
+    config: Config | None = None,
+    *,
+    store: Store | None = None,
+    unheard: float | None = None,
+    resumes: bool = False,
+) -> AsyncIterator[Server]:
     """A server whose one pipeline is *model*, on trio's clock (a mock one, if the test has it)."""
     config = config or Config()
     system = ActorSystem()
-    begun, ids = trio.current_time(), count(1)
+    ids = count(1)
     world = World(
-        now=lambda: START + timedelta(seconds=trio.current_time() - begun),
+        now=now,
         new_id=lambda: f"00000000-0000-4000-8000-{next(ids):012d}",
+        random=Random(1),
+        execute_write=at_once,
+        execute_read=at_once,
     )
-    spec = PipelineSpec(PIPELINE, "model", model, idle_timeout=60.0, total_timeout=600.0)
+    spec = PipelineSpec(
+        PIPELINE, "model", model, idle_timeout=60.0, total_timeout=600.0, unheard=unheard, resumes=resumes
+    )
     over = trio.Event()
-    async with trio.open_nursery() as nursery:
-        server = Server(system, nursery, trio.Event())
-        life = Life(
-            system=system,
-            watchdog=None,
-            draining=server.draining,
-            on_drain=lambda: None,
-            drained=lambda: None,
-            opened=server.open,
-            ended=over.wait,
-        )
-        nursery.start_soon(
-            lambda: system.run(lambda: Root(config, [spec], life, world), name="triologue"), name="system"
-        )
-        await server.opened.wait()
-        yield server
-        over.set()
-        nursery.cancel_scope.deadline = trio.current_time() + 60
+    lasting = store or memory_store()
+    try:
+        async with trio.open_nursery() as nursery:
+            server = Server(system, nursery, trio.Event())
+            life = Life(
+                system=system,
+                watchdog=None,
+                drain=server.draining.set,
+                draining=server.draining,
+                on_drain=lambda: None,
+                drained=lambda: None,
+                opened=server.open,
+                ended=over.wait,
+            )
+
+            async def live() -> None:
+                await system.run(lambda: Root(config, [spec], lasting, life, world), name="triologue")
+
+            nursery.start_soon(live, name="system")
+            await server.opened.wait()
+            yield server
+            over.set()
+            nursery.cancel_scope.deadline = trio.current_time() + 60
+    finally:
+        if store is None:
+            lasting.close()

@@ -1,9 +1,26 @@
-"""Chat as pure data: components, messages, turns, transcripts.
+"""Chat as pure data: messages, turns, what may be done to a conversation, and what happened in it.
 
 No trio, clock, randomness or I/O in here: time and ids come in as arguments, so every rule of a
 conversation can be tested as a function.
 """
 
+from .commands import (
+    BeginReply,
+    Command,
+    Edit,
+    EndReply,
+    MarkRead,
+    OpenReply,
+    Post,
+    Posted,
+    Question,
+    Recall,
+    Regenerate,
+    ReplyBegun,
+    Reset,
+    SaveReply,
+    Snapshot,
+)
 from .components import (
     At,
     AtAll,
@@ -19,35 +36,85 @@ from .components import (
     Unknown,
     Voice,
     weight_of,
+    without_inline_data,
 )
+from .cursor import Cursor, GapReason, gap_at
+from .facts import Fact, HistoryReset, MessageAdded, MessageEdited, MessageRecalled, ReadUpTo, ReplyEnded
 from .model import ConversationKey, FinishReason, Message, Role, Sender, SessionType, Turn
+from .refusals import (
+    AlreadyRecalled,
+    Busy,
+    Conflict,
+    Draining,
+    Expired,
+    Full,
+    NoSuchMessage,
+    NotAllowed,
+    Refusal,
+    StoreFailing,
+)
 from .text import text_of
-from .transcript import Limits, OpenReply, Transcript
+from .transcript import Limits, Transcript
 
 __all__ = [
+    "AlreadyRecalled",
     "At",
     "AtAll",
+    "BeginReply",
+    "Busy",
+    "Command",
     "Component",
+    "Conflict",
     "ConversationKey",
+    "Cursor",
+    "Draining",
+    "Edit",
+    "EndReply",
+    "Expired",
     "Face",
+    "Fact",
     "File",
     "FinishReason",
     "Forward",
     "ForwardNode",
+    "Full",
+    "GapReason",
+    "HistoryReset",
     "Image",
     "Limits",
+    "MarkRead",
     "Message",
+    "MessageAdded",
+    "MessageEdited",
+    "MessageRecalled",
+    "NoSuchMessage",
+    "NotAllowed",
     "OpenReply",
     "Plain",
+    "Post",
+    "Posted",
+    "Question",
     "Quote",
+    "ReadUpTo",
+    "Recall",
+    "Refusal",
+    "Regenerate",
+    "ReplyBegun",
+    "ReplyEnded",
+    "Reset",
     "Role",
+    "SaveReply",
     "Sender",
     "SessionType",
+    "Snapshot",
     "Source",
+    "StoreFailing",
     "Transcript",
     "Turn",
     "Unknown",
     "Voice",
+    "gap_at",
     "text_of",
     "weight_of",
+    "without_inline_data",
 ]

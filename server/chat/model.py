@@ -43,6 +43,7 @@ class Message:
 
     `id` counts up from 1 within a conversation, over both roles. `seq` is the message's place among the
     conversation's durable events, `None` while a reply is still streaming. `timestamp` is in UTC.
+    A reply's `reply_to` is its question; `alternative_of` is the earlier answer that it is another of.
     """
 
     id: int
@@ -55,6 +56,10 @@ class Message:
     seq: int | None = None
     finish_reason: FinishReason | None = None
     usage: Mapping[str, Any] | None = None
+    client_msg_id: str | None = None
+    reply_to: int | None = None
+    edited_at: datetime | None = None
+    alternative_of: int | None = None
     content: str = field(init=False)
 
     @content.default
@@ -68,6 +73,7 @@ class Turn:
 
     Attributes:
         message: The user's message to answer. Inline images are still in its chain.
+        so_far: What was said already, of a reply that another process began: go on from there.
         history: Earlier messages of the conversation, oldest first, both roles, without *message*.
             Inline data in them is blanked.
         sender: Who wrote *message*.
@@ -80,6 +86,7 @@ class Turn:
     pipeline_uuid: str
     session_type: SessionType
     session_id: str
+    so_far: str = ""
 
     @property
     def text(self) -> str:

@@ -36,7 +36,10 @@ def _parser() -> argparse.ArgumentParser:
     serve.add_argument("--bind", metavar="HOST:PORT", help="where to listen (default: 127.0.0.1:8000)")
 
     chat = commands.add_parser(
-        "chat", help="chat in the terminal", description="Chat in the terminal. Ctrl-D or /quit leaves."
+        "chat",
+        help="chat in the terminal",
+        description="Chat in the terminal. /stop ends a running reply; /edit TEXT, /recall and /regenerate "
+        "are about your newest message; Ctrl-D or /quit leaves.",
     )
     chat.add_argument(
         "pipeline",
@@ -49,8 +52,66 @@ def _parser() -> argparse.ArgumentParser:
     chat.add_argument("--session-type", choices=["person", "group"], default="person")
     chat.add_argument("--session-id", help="which conversation (default: the shared one)")
     chat.add_argument("--message", metavar="TEXT", help="say this, print the reply, and leave")
+    _add_db(commands)
+    _add_keys(commands)
     _add_looking(commands)
     return parser
+
+
+def _add_db(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """The commands for the store of the conversations."""
+    db = commands.add_parser(
+        "db",
+        help="copy, move and mend stored conversations",
+        description="Copy, move and mend stored conversations. A server may run during export and backup.",
+    )
+    actions = db.add_subparsers(dest="action", required=True, metavar="ACTION")
+    upgrade = actions.add_parser("upgrade", help="bring the tables up to date, as each start does")
+    epoch = actions.add_parser("new-epoch", help="after a copy was put back by hand: let no old cursor match")
+    export = actions.add_parser("export", help="write every conversation, in clear, as lines of JSON")
+    export.add_argument("path", type=Path, metavar="FILE", help="the file, or - for standard output")
+    import_ = actions.add_parser("import", help="add the conversations of an export")
+    import_.add_argument("path", type=Path, metavar="FILE", help="the file, or - for standard input")
+    import_.add_argument("--replace", action="store_true", help="have those of the same name go")
+    backup = actions.add_parser("backup", help="copy everything, as sealed as it is, to a SQLite file")
+    backup.add_argument("path", type=Path, metavar="DEST", help="the copy")
+    restore = actions.add_parser("restore", help="have a backup take the place of what there is")
+    restore.add_argument("path", type=Path, metavar="FILE", help="the copy")
+    restore.add_argument("--force", action="store_true", help="have the conversations go that are there")
+    for action in (export, backup):
+        action.add_argument("--force", action="store_true", help="overwrite what is there")
+    for action in (upgrade, epoch, export, import_, backup, restore):
+        action.add_argument(
+            "--config", type=Path, metavar="PATH", help="the configuration (default: triologue.toml)"
+        )
+
+
+def _add_keys(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """The commands for what encryption needs; all of them work beside a running server."""
+    keys = commands.add_parser(
+        "keys",
+        help="manage the keys of encrypted messages",
+        description="Manage the keys of encrypted messages. A running server takes up each change.",
+    )
+    actions = keys.add_subparsers(dest="action", required=True, metavar="ACTION")
+    new = actions.add_parser("new", help="make a key file, or put a new current key into it")
+    new.add_argument("path", type=Path, metavar="PATH", help="the key file")
+    rotate = actions.add_parser("rotate", help="make a new master key, and have it wrap all data keys")
+    rotate.add_argument(
+        "--finish", action="store_true", help="make none: only rewrap what older ones still wrap"
+    )
+    retire = actions.add_parser("retire", help="take a master key that wraps nothing out of the key file")
+    retire.add_argument("id", metavar="ID", help="eight hex digits; `status` shows them")
+    backup = actions.add_parser("backup", help="copy the key store, whose keys stay wrapped, to a file")
+    backup.add_argument("path", type=Path, metavar="DEST", help="the copy")
+    backup.add_argument("--force", action="store_true", help="overwrite what is there")
+    restore = actions.add_parser("restore", help="put back the data keys that a copy has and the store lacks")
+    restore.add_argument("path", type=Path, metavar="FILE", help="the copy")
+    status = actions.add_parser("status", help="show the master keys, and what they wrap")
+    for action in (rotate, retire, backup, restore, status):
+        action.add_argument(
+            "--config", type=Path, metavar="PATH", help="the configuration (default: triologue.toml)"
+        )
 
 
 def _add_looking(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:

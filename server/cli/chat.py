@@ -4,23 +4,27 @@ from __future__ import annotations
 
 import argparse
 import random
+import re
+import secrets
 import sys
-from collections.abc import Awaitable, Callable, Mapping
+import uuid
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
-from typing import Any
 from urllib.parse import quote, urlencode, urlsplit, urlunsplit
 
 import trio
 from trio_websocket import CloseReason, ConnectionClosed, WebSocketConnection
 
 from .lines import Lines
+from .progress import Frame, Progress, order
 from .view import View, harmless
-from .websocket import GOODBYE_WITHIN, Unreachable, open_socket, receive, send, watch, why
+from .websocket import GOODBYE_WITHIN, SUBPROTOCOL, Unreachable, open_socket, receive, send, watch, why
 
 # Closed with one of these, trying again would end the same way (`protocol.md`, "Close codes").
 _FINAL_CODES = {4400, 4401, 4403, 4404}
 _RESTART = 1012
 _DISCONNECT = {"type": "disconnect"}
+_hint = re.compile(r"reconnect_ms=([0-9]{1,5})")
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -28,7 +32,9 @@ def run(arguments: argparse.Namespace) -> int:
     url = websocket_url(arguments.url, arguments.pipeline, arguments.session_type, arguments.session_id)
     if arguments.message is not None:
         return trio.run(ask_once, url, arguments.message, _write, _complain)
-    chat = Chat(url, Lines(sys.stdin.fileno()).read, _write)
+    # Whoever comes again with this secret is the same guest: what he said stays his own.
+    guest = secrets.token_urlsafe(24)
+    chat = Chat(extended(url, stream="delta", guest=guest), Lines(sys.stdin.fileno()).read, _write)
     return trio.run(chat.run)
 
 
@@ -39,6 +45,17 @@ def websocket_url(base: str, pipeline: str, session_type: str, session_id: str |
     path = f"{parts.path.rstrip('/')}/api/v1/pipelines/{quote(pipeline, safe='')}/ws/connect"
     query = {"session_type": session_type} | ({"session_id": session_id} if session_id is not None else {})
     return urlunsplit((scheme, parts.netloc, path, urlencode(query), ""))
+
+
+def extended(url: str, **fields: str) -> str:
+    """*url* with *fields* in its query."""
+    return f"{url}&{urlencode(fields)}" if fields else url
+
+
+def hinted(reason: CloseReason | None) -> float | None:
+    """After how many seconds the server that closed for *reason* wants to see us again, if it said so."""
+    found = _hint.search(reason.reason or "") if reason else None
+    return None if found is None else int(found[1]) / 1000
 
 
 def backoff(failures: int) -> float:
@@ -60,6 +77,7 @@ async def _ask(
     socket: WebSocketConnection, text: str, write: Callable[[str], None], complain: Callable[[str], None]
 ) -> int:
     me: object = None
+    message = Progress(_new_id).say(text)
     written = ""
     try:
         while True:
@@ -67,7 +85,7 @@ async def _ask(
             match frame:
                 case {"type": "connected"}:
                     me = frame.get("connection_id")
-                    await send(socket, _message(text))
+                    await send(socket, message)
                 case {"type": "response", "data": {"content": str(content), **data}}:
                     if data.get("connection_id", me) != me:
                         continue  # others' replies stream in a shared conversation, too
@@ -75,11 +93,13 @@ async def _ask(
                     written = content
                     if data.get("is_final") is True:
                         write("\n")
-                        with suppress(ConnectionClosed):
-                            await send(socket, _DISCONNECT)
+                        await _leave(socket)
                         return 1 if data.get("finish_reason") == "error" else 0
-                case {"type": "error", "message": str(message)}:
-                    complain(message)
+                case {"type": "error", "message": str(said)}:
+                    complain(said)
+                    if frame.get("client_msg_id") == message["client_msg_id"]:
+                        await _leave(socket)
+                        return 1
     except ConnectionClosed as closed:
         if written:
             write("\n")
@@ -106,6 +126,7 @@ class Chat:
         self._write = write
         self._wait = wait
         self._view = View()
+        self._progress = Progress(_new_id)
         self._leaving = False
         # Set while the server has said `connected` on the socket.
         self._socket: WebSocketConnection | None = None
@@ -125,26 +146,34 @@ class Chat:
 
     async def _speak(self, whole: trio.CancelScope) -> None:
         while (line := await self._read_line()) is not None and line.strip() != "/quit":
-            if not line.strip():
-                continue
-            while (socket := self._socket) is None:
-                await self._connected.wait()
-            try:
-                await send(socket, _message(line))
-            except ConnectionClosed:
-                # Not sent again by itself: it may have arrived.
-                self._note("the connection was lost; that line may not have been sent")
+            if line.strip():
+                await self._say(line)
         self._leaving = True
         if self._socket is not None:
-            with suppress(ConnectionClosed):
-                await send(self._socket, _DISCONNECT)
+            await _leave(self._socket)
             await trio.sleep(GOODBYE_WITHIN)  # the server closes, and `_stay_connected` ends all
         whole.cancel()
+
+    async def _say(self, line: str) -> None:
+        while (socket := self._socket) is None:
+            await self._connected.wait()
+        frame = order(line, self._progress) or self._progress.say(line)
+        if isinstance(frame, str):
+            self._note(frame)
+            return
+        if socket.subprotocol != SUBPROTOCOL:
+            self._progress.forget(frame)  # an older server acknowledges nothing, and would take it twice
+        try:
+            await send(socket, frame)
+        except ConnectionClosed:
+            if not self._progress.is_unacked(frame):
+                self._note("the connection was lost; that may not have been done")
 
     async def _stay_connected(self) -> int:
         failures = 0
         ever = False
         while True:
+            soon = None
             try:
                 reason = await self._once()
             except Unreachable as error:
@@ -167,13 +196,15 @@ class Chat:
                     lost = "the server restarts" if code == _RESTART else f"connection lost ({why(reason)})"
                     self._note(f"{lost}; reconnecting")
                 failures += code != _RESTART
+                soon = hinted(reason)
             if self._leaving:
                 return 0
-            await trio.sleep(self._wait(failures))
+            await trio.sleep(self._wait(failures) if soon is None else soon)
 
     async def _once(self) -> CloseReason | None:
         """Connect, and show what comes until nothing more does; what the server said at the end."""
-        async with open_socket(self._url) as socket:
+        cursor = {} if self._progress.cursor is None else {"cursor": self._progress.cursor}
+        async with open_socket(extended(self._url, **cursor)) as socket:
             return await self._listen(socket)
 
     async def _listen(self, socket: WebSocketConnection) -> CloseReason | None:
@@ -183,19 +214,43 @@ class Chat:
             try:
                 while True:
                     frame = await receive(socket)
+                    self._progress.hear(frame)
+                    if (again := self._progress.put_off(frame)) is not None:
+                        message, times = again
+                        if times == 1:
+                            self._note(f"{frame.get('message')}; trying again")
+                        nursery.start_soon(self._try_again, socket, message, times)
+                        continue
                     self._write(self._view.frame(frame))
                     if frame.get("type") == "connected":
-                        self._note("connected; Ctrl-D or /quit leaves")
-                        self._socket = socket
-                        self._connected.set()
+                        await self._enter(socket)
             except ConnectionClosed as closed:
                 reason = closed.reason
             nursery.cancel_scope.cancel()
         return reason
 
+    async def _enter(self, socket: WebSocketConnection) -> None:
+        """Say again what may not have arrived: by its ids the server knows what did."""
+        self._note("connected; Ctrl-D or /quit leaves")
+        for message in self._progress.unacked:
+            await send(socket, message)
+        self._socket = socket
+        self._connected.set()
 
-def _message(text: str) -> Mapping[str, Any]:
-    return {"type": "message", "message": [{"type": "Plain", "text": text}]}
+    async def _try_again(self, socket: WebSocketConnection, message: Frame, times: int) -> None:
+        await trio.sleep(self._wait(times))
+        if self._progress.is_unacked(message):
+            with suppress(ConnectionClosed):  # then it is sent on the next one
+                await send(socket, message)
+
+
+async def _leave(socket: WebSocketConnection) -> None:
+    with suppress(ConnectionClosed):
+        await send(socket, _DISCONNECT)
+
+
+def _new_id() -> str:
+    return str(uuid.uuid4())
 
 
 def _write(text: str) -> None:

@@ -9,12 +9,14 @@ from typing import Any
 class View:
     """Turns the frames of one chat into the text to write next, in order.
 
-    A reply comes as its whole text so far, again and again; only what is new of it is written. Whatever comes
-    between two pieces of a reply gets a line of its own, and the reply goes on below.
+    A reply comes in pieces, or as its whole text so far again and again; only what is new of it is written.
+    Whatever comes between two pieces of a reply gets a line of its own, and the reply goes on below.
     """
 
     def __init__(self) -> None:
-        self._me: object = None
+        # Both say whose a message is: the first of this connection, the second of a guest who comes again.
+        self._connection_id: object = None
+        self._user_id: object = None
         # What is written of each running reply, by id, and which of them stands on an unfinished line.
         self._written: dict[object, str] = {}
         self._unfinished: object = None
@@ -23,14 +25,24 @@ class View:
         """The text for *frame*; empty for one with nothing to show."""
         match frame:
             case {"type": "connected"}:
-                self._me = frame.get("connection_id")
+                self._connection_id = frame.get("connection_id")
+                self._user_id = _id_of(frame.get("user"))
                 return ""
             case {"type": "response", "data": {"id": id_, "content": str(content), **data}}:
-                return self._reply(id_, content, final=data.get("is_final") is True)
+                final = data.get("is_final") is True
+                return self._reply(id_, content, final=final, reason=data.get("finish_reason"))
+            case {"type": "response", "data": {"id": id_, "delta": str(delta), "offset": int(offset)}}:
+                return self._reply(id_, self._written.get(id_, "")[:offset] + delta, final=False)
             case {"type": "user_message", "data": {"content": str(content), **data}}:
-                # What was typed here stands on the screen already.
-                mine = self._me is not None and data.get("connection_id") == self._me
-                return "" if mine else self.line(f"{_name(data)}: {content}")
+                return "" if self._is_mine(data) else self.line(f"{_name(data)}: {content}")
+            case {"type": "edited", "data": {"content": str(content), **data}}:
+                return self.line(f"({_name(data)} now says: {content})")
+            case {"type": "recalled"}:
+                return self.line("(a message was recalled)")
+            case {"type": "reset"}:
+                return self.line("(the history was deleted)")
+            case {"type": "gap"}:
+                return self.line("(some of what was said meanwhile is not shown here)")
             case {"type": "broadcast", "message": str(message)}:
                 return self.line(f"* {message}")
             case {"type": "error", "message": str(message)}:
@@ -44,7 +56,13 @@ class View:
         self._unfinished = None
         return f"{broken}{harmless(text)}\n"
 
-    def _reply(self, id_: object, content: str, *, final: bool) -> str:
+    def _is_mine(self, data: Mapping[Any, Any]) -> bool:
+        """Whether it was typed here, and so stands on the screen already."""
+        if self._user_id is not None and _id_of(data.get("sender")) == self._user_id:
+            return True
+        return self._connection_id is not None and data.get("connection_id") == self._connection_id
+
+    def _reply(self, id_: object, content: str, *, final: bool, reason: object = None) -> str:
         written = self._written.get(id_, "")
         text = ""
         if self._unfinished != id_ or not content.startswith(written):
@@ -55,7 +73,7 @@ class View:
         if final:
             self._written.pop(id_, None)
             self._unfinished = None
-            return f"{text}\n"
+            return f"{text} ({reason})\n" if reason in ("stopped", "interrupted") else f"{text}\n"
         self._written[id_] = content
         self._unfinished = id_
         return text
@@ -72,3 +90,7 @@ def _name(data: Mapping[Any, Any]) -> str:
             return name.replace("\n", " ")
         case _:
             return "someone"
+
+
+def _id_of(user: object) -> object:
+    return user.get("id") if isinstance(user, Mapping) else None

@@ -22,6 +22,9 @@ from trio_websocket import (
     wrap_client_stream,
 )
 
+SUBPROTOCOL = "triologue.v1"
+"""What is offered; a server that speaks it says so by `socket.subprotocol`."""
+
 LARGEST_FRAME = 2**26
 ANSWER_WITHIN = 20.0
 GOODBYE_WITHIN = 2.0
@@ -53,7 +56,12 @@ async def open_socket(url: str) -> AsyncIterator[WebSocketConnection]:
             resource = urlunsplit(("", "", parts.path, parts.query, ""))
             with trio.move_on_after(ANSWER_WITHIN):
                 socket = await wrap_client_stream(
-                    nursery, stream, parts.netloc.rpartition("@")[2], resource, max_message_size=LARGEST_FRAME
+                    nursery,
+                    stream,
+                    parts.netloc.rpartition("@")[2],
+                    resource,
+                    subprotocols=[SUBPROTOCOL],
+                    max_message_size=LARGEST_FRAME,
                 )
                 opened = True
             if opened:

@@ -93,6 +93,35 @@ class HttpUrl(Rule):
         raise self.refuse(raw)
 
 
+@frozen
+class StoreUrl(Rule):
+    """A database as SQLAlchemy names it: a file of SQLite's, or PostgreSQL; "" is for the default."""
+
+    expected: ClassVar[str] = "sqlite:///path, or postgresql://user:password@host/name, or nothing"
+
+    def check(self, raw: object) -> str:
+        if raw == "":
+            return ""
+        if isinstance(raw, str) and raw.isprintable():
+            scheme, separator, rest = raw.partition("://")
+            if separator and scheme == "sqlite":
+                # Not SQLite's names for a database in memory, and no options: those are the store's.
+                if rest[:1] == "/" and len(rest) > 1 and "?" not in rest and not rest.endswith(":memory:"):
+                    return raw
+            elif separator and scheme in ("postgresql", "postgresql+psycopg") and self._names_one(raw):
+                return raw
+        raise self.refuse(raw)
+
+    @staticmethod
+    def _names_one(raw: str) -> bool:
+        try:
+            parts = urlsplit(raw)
+            # `.port` raises when it is no port. Without a host it is this machine's, or one of the options'.
+            return " " not in raw and parts.port != 0 and len(parts.path) > 1
+        except ValueError:
+            return False
+
+
 def split_host_port(bind: str) -> tuple[str, int]:
     """Host (a v6 address without its brackets) and port of a *bind* that `HostPort` let through."""
     host, _, port = bind.rpartition(":")

@@ -13,7 +13,7 @@ import attrs
 
 from .errors import ConfigError, Unacceptable, unknown
 from .model import Config
-from .rules import Rule
+from .rules import Rule, Variable
 from .showing import dotted, printable, show
 from .structure import bad_value, keys_of, rule_of, structure
 
@@ -36,7 +36,8 @@ def load(path: Path | None = None, environ: Mapping[str, str] = os.environ) -> C
     source, document = _read(path if path is not None else DEFAULT_PATH, required=path is not None)
     config = structure(document, environ, source=source)
     config = _overridden(config, environ)
-    _tls_is_whole(config, document, environ, source)
+    config = _with_store_url(config, environ, source)
+    _is_whole(config, environ, source)
     return config
 
 
@@ -83,6 +84,7 @@ def _overridden(config: Config, environ: Mapping[str, str]) -> Config:
     secrets = {
         getattr(pipeline, key, None) for pipeline in config.pipelines for key in ("api_key_env", "secret_env")
     }
+    secrets |= {config.storage.url_env, environ.get(f"{PREFIX}STORAGE__URL_ENV")}
     for name in sorted(name for name in environ if name.startswith(PREFIX)):
         if name in variables:
             path, rule = variables[name]
@@ -118,14 +120,38 @@ def _replaced(table: Any, path: tuple[str, ...], value: Any) -> Any:
     return attrs.evolve(table, **{key: _replaced(getattr(table, key), tuple(rest), value) if rest else value})
 
 
-def _tls_is_whole(
-    config: Config, document: Mapping[str, Any], environ: Mapping[str, str], source: str
-) -> None:
+def _with_store_url(config: Config, environ: Mapping[str, str], source: str) -> Config:
+    """Only here, because the name of the variable may itself come from one."""
+    name = config.storage.url_env
+    if name is None:
+        return config
+    rule = rule_of(keys_of(type(config.storage))["url"])
+    assert rule is not None
+    if not environ.get(name):
+        place = _place(("storage", "url_env"), environ, source)
+        raise ConfigError(f"{place}{bad_value(Variable().show(name), Variable.expected)}")
+    url = _value(name, rule, environ[name])
+    return attrs.evolve(config, storage=attrs.evolve(config.storage, url=url))
+
+
+# A key that means nothing without another.
+_PAIRS = (
+    (("tls", "certfile"), ("tls", "keyfile")),
+    (("tls", "keyfile"), ("tls", "certfile")),
+    (("encryption", "key_store"), ("encryption", "key_file")),
+)
+
+
+def _is_whole(config: Config, environ: Mapping[str, str], source: str) -> None:
     """Only here, because one half may be in the file and the other in a variable."""
-    for given, lacking in (("certfile", "keyfile"), ("keyfile", "certfile")):
-        value = getattr(config.tls, given)
-        if value is None or getattr(config.tls, lacking) is not None:
-            continue
-        variable = f"{PREFIX}TLS__{given.upper()}"
-        place = variable if variable in environ else f"{source}: {dotted(('tls', given))}"
-        raise ConfigError(f"{place}{bad_value(show(str(value)), f'tls.{lacking} beside it')}")
+    for given, lacking in _PAIRS:
+        value = getattr(getattr(config, given[0]), given[1])
+        if value and not getattr(getattr(config, lacking[0]), lacking[1]):
+            place = _place(given, environ, source)
+            raise ConfigError(f"{place}{bad_value(show(str(value)), f'{dotted(lacking)} beside it')}")
+
+
+def _place(path: tuple[str, ...], environ: Mapping[str, str], source: str) -> str:
+    """Where the key at *path* was given."""
+    variable = PREFIX + "__".join(path).upper()
+    return variable if variable in environ else f"{source}: {dotted(path)}"

@@ -7,11 +7,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, ClassVar
+from typing import Annotated, Any, ClassVar, Literal
+from urllib.parse import quote
 
 from attrs import field, frozen
 
-from .addresses import HostPort, HttpUrl, Origins, split_host_port
+from .addresses import HostPort, HttpUrl, Origins, StoreUrl, split_host_port
 from .rules import (
     CanonicalUuid,
     ExistingFile,
@@ -27,7 +28,7 @@ from .rules import (
     Variable,
     Whole,
 )
-from .showing import address, credentials
+from .showing import address, credentials, passwords
 
 _DAY = 86_400.0
 _YEAR = 366 * _DAY
@@ -54,16 +55,43 @@ class Timeouts:
     ping_interval: Annotated[float, Seconds(3600)] = 20.0
     pong: Annotated[float, Seconds(3600)] = 20.0
     chunk_interval: Annotated[float, Seconds(60, zero=True)] = 0.02
+    checkpoint: Annotated[float, Seconds(60)] = 1.0
 
 
 @frozen(kw_only=True)
 class History:
-    """What is remembered: `messages` and `bytes` of text a conversation, let go after `idle` seconds."""
+    """What is kept in memory: `messages` and `bytes` of text a conversation, let go after `idle` seconds."""
 
     messages: Annotated[int, Whole(1, 100_000, "messages")] = 100
     bytes: Annotated[int, Whole(1024, 2**30, "bytes")] = 262_144
     conversations: Annotated[int, Whole(1, 1_000_000, "conversations")] = 1000
-    idle: Annotated[float, Seconds(_YEAR)] = _DAY
+    idle: Annotated[float, Seconds(_YEAR)] = 300.0
+
+
+@frozen(kw_only=True)
+class Storage:
+    """Where conversations are kept, "": in the data directory. With `url_env`, `url` is what that holds."""
+
+    url: Annotated[str, StoreUrl()] = field(default="", repr=address)
+    url_env: Annotated[str | None, Variable()] = None
+    readers: Annotated[int, Whole(1, 64, "readers")] = 4
+
+
+@frozen(kw_only=True)
+class Retention:
+    """What is forgotten: older than `age` seconds, beyond `messages` a conversation. 0 forgets nothing."""
+
+    age: Annotated[float, Seconds(100 * _YEAR, zero=True)] = 0.0
+    messages: Annotated[int, Whole(0, 2**31 - 1, "messages")] = 0
+    every: Annotated[float, Seconds(_DAY)] = 3600.0
+
+
+@frozen(kw_only=True)
+class Encryption:
+    """The master keys, without which nothing is sealed, and where what they wrap is kept."""
+
+    key_file: Annotated[Path | None, ExistingFile()] = None
+    key_store: Annotated[str, StoreUrl()] = field(default="", repr=address)
 
 
 @frozen(kw_only=True)
@@ -91,7 +119,12 @@ class Telemetry:
 
 @frozen(kw_only=True)
 class Pipeline:
-    """What each has. A reply silent for `idle_timeout`, or longer than `total_timeout`, is given up."""
+    """What each has.
+
+    A reply silent for `idle_timeout`, or longer than `total_timeout`, is given up. When nobody listens to it
+    for `unheard_grace` seconds it goes on or is stopped; one cut off by the end of the server is left so, or
+    resumed by the next.
+    """
 
     kind: ClassVar[str]
 
@@ -99,6 +132,9 @@ class Pipeline:
     name: Annotated[str, Name()]
     idle_timeout: Annotated[float, Seconds(_DAY)] = 60.0
     total_timeout: Annotated[float, Seconds(_DAY)] = 600.0
+    unheard: Annotated[Literal["continue", "stop"], OneOf(("continue", "stop"))] = "continue"
+    unheard_grace: Annotated[float, Seconds(_DAY, zero=True)] = 0.0
+    on_restart: Annotated[Literal["interrupt", "resume"], OneOf(("interrupt", "resume"))] = "interrupt"
 
 
 @frozen(kw_only=True)
@@ -177,6 +213,9 @@ class Config:
     limits: Limits = Limits()
     timeouts: Timeouts = Timeouts()
     history: History = History()
+    storage: Storage = Storage()
+    retention: Retention = Retention()
+    encryption: Encryption = Encryption()
     cors: Cors = Cors()
     tls: Tls = Tls()
     telemetry: Telemetry = Telemetry()
@@ -193,9 +232,25 @@ class Config:
         return split_host_port(self.bind)[1]
 
     @property
+    def storage_url(self) -> str:
+        """Where conversations are kept; it may hold a password."""
+        return self.storage.url or _sqlite(self.data_dir / "triologue.db")
+
+    @property
+    def key_store_url(self) -> str:
+        """Where wrapped data keys are kept, apart from what they seal; it may hold a password."""
+        return self.encryption.key_store or _sqlite(self.data_dir / "keys.db")
+
+    @property
+    def mark(self) -> Path:
+        """The file that knows how far the store's history went."""
+        return self.data_dir / "mark"
+
+    @property
     def secrets(self) -> tuple[str, ...]:
         """Every key, secret and password in it, for whoever must not let them out."""
         found = list(credentials(self.telemetry.otlp_endpoint))
+        found += [*passwords(self.storage.url), *passwords(self.encryption.key_store)]
         for pipeline in self.pipelines:
             match pipeline:
                 case OpenAIPipeline():
@@ -203,3 +258,8 @@ class Config:
                 case WebhookPipeline():
                     found += [pipeline.secret or "", *credentials(pipeline.url)]
         return tuple(dict.fromkeys(secret for secret in found if secret))
+
+
+def _sqlite(path: Path) -> str:
+    """The URL of a file, whose name may hold what means something in URLs."""
+    return f"sqlite:///{quote(str(path))}"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping
-from urllib.parse import parse_qsl, unquote, urlsplit
+from urllib.parse import parse_qsl, unquote, unquote_plus, urlsplit
 
 HIDDEN = "(not shown)"
 _LONGEST = 80
@@ -51,6 +51,17 @@ def credentials(url: str) -> tuple[str, ...]:
     user = parts.netloc.rpartition("@")[0]
     spelled = (user, parts.password or "", parts.query, *(value for _, value in parse_qsl(parts.query)))
     return tuple(dict.fromkeys(text for raw in spelled for text in (raw, unquote(raw)) if text))
+
+
+def passwords(url: str) -> tuple[str, ...]:
+    """The passwords in a database's *url*, as they stand there and as they are meant.
+
+    Unlike `credentials` no user and no option: such names are ordinary words, which logs are to keep.
+    """
+    parts = urlsplit(url)
+    options = (option.partition("=") for option in parts.query.split("&"))
+    spelled = (parts.password or "", *(value for name, _, value in options if "password" in name.lower()))
+    return tuple(dict.fromkeys(text for raw in spelled for text in (raw, unquote_plus(raw)) if text))
 
 
 def address(url: str) -> str:

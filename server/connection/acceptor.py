@@ -7,13 +7,15 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from datetime import datetime
 from functools import partial
+from hashlib import blake2b
 
 import structlog
+import trio
 from structlog.typing import FilteringBoundLogger
 
-from actors import ActorDied, ActorError, ActorRef, RecipientStopped
+from actors import ActorError, ActorRef
 from actors import origin as beginning
-from server.chat import ConversationKey, Sender
+from server.chat import ConversationKey, Cursor, Draining, Refusal, Sender, StoreFailing
 from server.messages import (
     Adopt,
     Close,
@@ -23,28 +25,35 @@ from server.messages import (
     ConversationMessage,
     Declined,
     Deliver,
+    Dialect,
     DirectoryMessage,
-    Draining,
     Follow,
     Join,
     Open,
     PipelineInfo,
-    Refusal,
     Register,
     RegistryMessage,
+    StorageMessage,
 )
-from server.protocol import BadOpening, CloseCode, ErrorFrame, Opening, OriginPolicy, encode, parse_query
+from server.protocol import (
+    SUBPROTOCOL,
+    BadOpening,
+    CloseCode,
+    ErrorFrame,
+    Level,
+    Opening,
+    OriginPolicy,
+    encode,
+    parse_query,
+)
 
 from .actor import DISCONNECTED
+from .missed import Missed
+from .patience import PATIENCE, insist
 from .session import Session, wait_closed
 from .transport import AsgiTransport, Receive, Scope, Send, Transport
 
 log: FilteringBoundLogger = structlog.get_logger(__name__)
-
-# How long the actors may take to let a socket in.
-PATIENCE = 10.0
-# How often a conversation may be gone again before it could be joined.
-ATTEMPTS = 3
 
 _path = re.compile(r"/api/v1/pipelines/(?P<pipeline>.+)/ws/connect/?")
 
@@ -53,7 +62,7 @@ class Acceptor:
     """An ASGI application for WebSockets.
 
     Args:
-        connections, registry, directory: Told and asked as `server.messages` says.
+        connections, registry, directory, storage: Told and asked as `server.messages` says.
         pipelines: Those there are, by uuid.
         origins: Which web pages may connect.
         now: The time of day, in UTC.
@@ -66,6 +75,7 @@ class Acceptor:
         connections: ActorRef[ConnectionsMessage],
         registry: ActorRef[RegistryMessage],
         directory: ActorRef[DirectoryMessage],
+        storage: ActorRef[StorageMessage],
         pipelines: Mapping[str, PipelineInfo],
         origins: OriginPolicy,
         now: Callable[[], datetime],
@@ -74,6 +84,7 @@ class Acceptor:
         self._connections = connections
         self._registry = registry
         self._directory = directory
+        self._storage = storage
         self._pipelines = pipelines
         self._origins = origins
         self._now = now
@@ -87,24 +98,25 @@ class Acceptor:
             await _not_found(scope, send)
             return
         # Even what is refused is accepted first: only on an open socket a browser sees the reason.
-        await send({"type": "websocket.accept"})
+        level: Level = 2 if SUBPROTOCOL in scope.get("subprotocols", ()) else 1
+        await send({"type": "websocket.accept", "subprotocol": SUBPROTOCOL if level == 2 else None})
         transport = AsgiTransport(send)
         try:
-            opening = self._check(scope, path["pipeline"])
+            opening = self._check(scope, path["pipeline"], level)
         except BadOpening as error:
             await transport.send(encode(ErrorFrame(error.text, error.code)))
             await transport.close(error.close_code, error.text)
             return
         key = ConversationKey(path["pipeline"], opening.session_type, opening.session_id)
-        await self._serve(key, transport, receive)
+        await self._serve(key, opening, level, transport, receive)
 
-    def _check(self, scope: Scope, pipeline: str) -> Opening:
+    def _check(self, scope: Scope, pipeline: str, level: Level) -> Opening:
         origin = _header(scope, b"origin")
         if origin is not None and not self._admits(scope, origin):
             raise BadOpening("Origin not allowed", "forbidden", CloseCode.FORBIDDEN)
         if pipeline not in self._pipelines:
             raise BadOpening("Pipeline not found", "not_found", CloseCode.NOT_FOUND)
-        return parse_query(scope["query_string"].decode("latin-1"))
+        return parse_query(scope["query_string"].decode("latin-1"), level)
 
     def _admits(self, scope: Scope, origin: str) -> bool:
         listener = scope.get("extensions", {}).get("triologue.listener")
@@ -115,37 +127,57 @@ class Acceptor:
             loopback_only=listener is not None and listener.loopback_only,
         )
 
-    async def _serve(self, key: ConversationKey, transport: Transport, receive: Receive) -> None:
+    async def _serve(
+        self, key: ConversationKey, opening: Opening, level: Level, transport: Transport, receive: Receive
+    ) -> None:
         connection_id = self._new_id()
         begins = partial(beginning, "handshake", connection=connection_id, conversation=str(key))
+        dialect: Dialect = opening.stream if level == 2 else "document"
         try:
             with begins():
-                ref = await self._connections.ask(Adopt(connection_id, transport), timeout=PATIENCE)
+                adopt = Adopt(connection_id, transport, dialect)
+                ref = await self._connections.ask(adopt, timeout=PATIENCE)
         except ActorError as error:
             log.error("no connection for a client", conversation=key, error=error)
             await transport.close(CloseCode.INTERNAL_ERROR, "internal error")
             return
-        user = Sender(id=f"guest-{connection_id[:8]}", name="Guest")
-        info = ConnectionInfo(connection_id, key, user, self._now(), ref)
+        user = _guest(opening, connection_id)
+        scope = user.id if opening.guest is not None else ""
+        info = ConnectionInfo(connection_id, key, user, self._now(), ref, scope)
         try:
             with begins():
-                conversation = await self._enter(info)
-            if conversation is None:
+                entered = await self._enter(info, opening.cursor)
+            if entered is None:
                 await wait_closed(receive)
-            else:
-                session = Session(info, conversation=conversation, registry=self._registry, now=self._now)
+                return
+            conversation, missed = entered
+            session = Session(
+                info, conversation=conversation, registry=self._registry, now=self._now, level=level
+            )
+            if missed is None:
                 await session.run(receive)
+                return
+            async with trio.open_nursery() as nursery:
+                with begins():
+                    nursery.start_soon(self._catch_up, info, missed, conversation, name="websocket catch-up")
+                await session.run(receive)
+                nursery.cancel_scope.cancel()
         finally:
             ref.stop(DISCONNECTED)
 
-    async def _enter(self, info: ConnectionInfo) -> ActorRef[ConversationMessage] | None:
-        """The conversation, joined; or `None` once the connection was told to say no and close."""
+    async def _enter(
+        self, info: ConnectionInfo, cursor: str | None
+    ) -> tuple[ActorRef[ConversationMessage], Missed | None] | None:
+        """The conversation, joined, and what is to be told first.
+
+        `None` once the connection was told to say no and close.
+        """
         try:
-            await self._registry.ask(Register(info), timeout=PATIENCE)
-            return await self._join(info)
+            await insist(lambda: self._registry.ask(Register(info), timeout=PATIENCE))
+            return await insist(partial(self._join, info, cursor))
         except Refusal as refusal:
             code = CloseCode.RESTART if isinstance(refusal, Draining) else CloseCode.FULL
-            await _decline(info.ref, code, Declined(refusal.code, refusal.text, retry=True))
+            await _decline(info.ref, code, Declined(refusal.code, refusal.text, refusal.retry))
         except ActorError as error:
             log.error(
                 "a client could not enter", connection=info.connection_id, conversation=info.key, error=error
@@ -154,19 +186,32 @@ class Acceptor:
             await _decline(info.ref, CloseCode.INTERNAL_ERROR, declined)
         return None
 
-    async def _join(self, info: ConnectionInfo) -> ActorRef[ConversationMessage]:
-        for attempt in range(ATTEMPTS):
-            conversation = await self._directory.ask(Open(info.key), timeout=PATIENCE)
-            try:
-                await conversation.ask(Join(info), timeout=PATIENCE)
-            except (ActorDied, RecipientStopped):
-                # It left as unused just before, or crashed: there will be another.
-                if attempt == ATTEMPTS - 1:
-                    raise
-            else:
-                await info.ref.tell(Follow(conversation))
-                return conversation
-        raise AssertionError("unreachable")
+    async def _join(
+        self, info: ConnectionInfo, cursor: str | None
+    ) -> tuple[ActorRef[ConversationMessage], Missed | None]:
+        conversation = await self._directory.ask(Open(info.key), timeout=PATIENCE)
+        catch_up = await conversation.ask(Join(info, cursor), timeout=PATIENCE)
+        await info.ref.tell(Follow(conversation))
+        place = Cursor.parse(cursor or "")
+        if catch_up is None or place is None:
+            return conversation, None
+        return conversation, Missed(info, catch_up, place, self._storage)
+
+    async def _catch_up(
+        self, info: ConnectionInfo, missed: Missed, conversation: ActorRef[ConversationMessage]
+    ) -> None:
+        try:
+            await missed.tell(conversation)
+        except StoreFailing as refusal:
+            declined = Declined(refusal.code, "What was missed can't be read", retry=True)
+            await _decline(info.ref, CloseCode.FULL, declined)
+
+
+def _guest(opening: Opening, connection_id: str) -> Sender:
+    """An anonymous client: the same each time if it has a secret of its own."""
+    if opening.guest is None:
+        return Sender(id=f"guest-{connection_id[:8]}", name="Guest")
+    return Sender(id=f"guest-{blake2b(opening.guest.encode()).hexdigest()[:16]}", name="Guest")
 
 
 async def _decline(ref: ActorRef[ConnectionMessage], code: CloseCode, why: Declined) -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Hashable
+from functools import partial
+from random import Random
 from typing import Any
 
 import structlog
@@ -18,19 +20,25 @@ from server.messages import (
     ConversationLost,
     Declined,
     Deliver,
+    Dialect,
+    Event,
     Flush,
     Follow,
     ReplyGrew,
 )
 from server.protocol import CloseCode
 
+from .outbox import Hole, Outbox
 from .transport import Transport
-from .wire import Greeting, encoded
+from .wire import Greeting
 
 log: FilteringBoundLogger = structlog.get_logger(__name__)
 
 DISCONNECTED = "disconnected"
 """The reason a connection is stopped with when its socket is gone."""
+
+# Within these milliseconds clients come back after a restart, lest all come in the same moment.
+RECONNECT_MS = (100, 3000)
 
 
 class Connections(Actor[ConnectionsMessage]):
@@ -40,21 +48,35 @@ class Connections(Actor[ConnectionsMessage]):
         mailbox: How many frames may wait for a slow reader.
         mailbox_bytes: How many bytes they may take together.
         greeting: What newcomers are told of the server.
+        random: Scatters the moments at which clients come back after a restart.
     """
 
     capacity = 4096
 
-    def __init__(self, *, mailbox: int, mailbox_bytes: int, greeting: Greeting) -> None:
+    def __init__(
+        self,
+        *,
+        mailbox: int,
+        mailbox_bytes: int,
+        greeting: Greeting,
+        random: Random,
+    ) -> None:
         self._mailbox = mailbox
         self._mailbox_bytes = mailbox_bytes
         self._greeting = greeting
+        self._random = random
 
     async def handle(self, message: ConnectionsMessage) -> None:
         match message:
             case Adopt():
-                transport: Transport = message.transport
                 connection = self.spawn(
-                    lambda: Connection(transport=transport, greeting=self._greeting),
+                    partial(
+                        Connection,
+                        transport=message.transport,
+                        dialect=message.dialect,
+                        greeting=self._greeting,
+                        random=self._random,
+                    ),
                     name=message.connection_id,
                     # A socket can't be restarted: its client comes back with a new one.
                     restart=Restart.TEMPORARY,
@@ -67,9 +89,17 @@ class Connections(Actor[ConnectionsMessage]):
 class Connection(Actor[ConnectionMessage]):
     """Writes to one socket, and closes it when it ends, for whatever reason."""
 
-    def __init__(self, *, transport: Transport, greeting: Greeting) -> None:
+    def __init__(
+        self,
+        *,
+        transport: Transport,
+        dialect: Dialect,
+        greeting: Greeting,
+        random: Random,
+    ) -> None:
         self._transport = transport
-        self._greeting = greeting
+        self._outbox = Outbox(dialect, greeting)
+        self._random = random
         self._closed = False
 
     @staticmethod
@@ -87,7 +117,7 @@ class Connection(Actor[ConnectionMessage]):
     async def handle(self, message: ConnectionMessage) -> None:
         match message:
             case Deliver():
-                await self._transport.send(encoded(message.event, self._greeting))
+                await self._write(message.event)
             case Flush():
                 message.answer(None)
             case Follow():
@@ -104,15 +134,31 @@ class Connection(Actor[ConnectionMessage]):
         if isinstance(reason, Crashed):
             await self._close(CloseCode.INTERNAL_ERROR, "internal error")
         elif reason.reason == TOO_SLOW:
-            log.info("a slow reader is given up", connection=self.ref.address.rpartition("/")[2])
-            declined = Declined("too_slow", "The connection is too slow", retry=True)
-            await self._transport.send(encoded(declined, self._greeting))
+            log.info("a slow reader is given up", connection=self._id)
+            await self._write(Declined("too_slow", "The connection is too slow", retry=True))
             await self._close(CloseCode.TOO_SLOW, TOO_SLOW)
         else:
             await self._close(CloseCode.RESTART, "the server is restarting")
 
+    @property
+    def _id(self) -> str:
+        return self.ref.address.rpartition("/")[2]
+
+    async def _write(self, event: Event) -> None:
+        try:
+            frame = self._outbox.frame(event)
+        except Hole as hole:
+            # Going on would hide that something is missing; whoever resumes from its cursor gets it all.
+            log.error("an event is missing", connection=self._id, after=hole.last, came=hole.seq)
+            await self._close(CloseCode.INTERNAL_ERROR, "something was missed, resume")
+            return
+        if frame is not None:
+            await self._transport.send(frame)
+
     async def _close(self, code: int, reason: str) -> None:
         if not self._closed:
             self._closed = True
+            if code == CloseCode.RESTART:
+                reason = f"{reason}, reconnect_ms={self._random.randint(*RECONNECT_MS)}"
             await self._transport.close(code, reason)
             self.stop("closed")

@@ -5,13 +5,16 @@ from __future__ import annotations
 from collections.abc import Callable
 from contextlib import suppress
 from datetime import datetime
+from typing import get_args
 
 import structlog
 import trio
 from structlog.typing import FilteringBoundLogger
 
-from actors import ActorError, ActorRef, origin
+from actors import ActorError, ActorRef, Question, origin
+from server.chat import Refusal
 from server.messages import (
+    Acked,
     Active,
     Close,
     ConnectionInfo,
@@ -19,20 +22,34 @@ from server.messages import (
     ConversationMessage,
     Declined,
     Deliver,
+    EditMessage,
     Event,
     Flush,
+    MarkAsRead,
     Ponged,
-    Refusal,
+    RecallMessage,
+    RegenerateReply,
     RegistryMessage,
     Say,
+    StopReply,
 )
 from server.protocol import (
+    AuthenticateFrame,
     BadFrame,
     ClientFrame,
     CloseCode,
     DisconnectFrame,
+    EditFrame,
+    IgnoredFrame,
+    Level,
     MessageFrame,
+    OrderFrame,
     PingFrame,
+    ReadFrame,
+    RecallFrame,
+    RegenerateFrame,
+    RequestFrame,
+    StopFrame,
     decode,
 )
 
@@ -40,7 +57,7 @@ from .transport import AsgiEvent, Receive
 
 log: FilteringBoundLogger = structlog.get_logger(__name__)
 
-# How long a conversation may take to accept a message before its sender is told to try again.
+# How long a conversation may take to do what it is asked before the client is told to try again.
 PATIENCE = 30.0
 # Frames that answer the client's own may fill only this much of its mailbox, so that a client that sends a
 # burst is slowed down instead of being taken for a slow reader.
@@ -49,7 +66,7 @@ UNFLUSHED = 16
 ACTIVITY_REPORT = 1.0
 
 _names = {
-    MessageFrame: "message frame",
+    **{kind: f"{kind.type} frame" for kind in get_args(RequestFrame)},
     PingFrame: "ping frame",
     DisconnectFrame: "disconnect frame",
     BadFrame: "bad frame",
@@ -66,8 +83,10 @@ class Session:
         conversation: ActorRef[ConversationMessage],
         registry: ActorRef[RegistryMessage],
         now: Callable[[], datetime],
+        level: Level = 1,
     ) -> None:
         self._info = info
+        self._level: Level = level
         self._connection: ActorRef[ConnectionMessage] = info.ref
         self._conversation = conversation
         self._registry = registry
@@ -93,32 +112,71 @@ class Session:
 
     async def _take(self, event: AsgiEvent) -> bool:
         """React to one frame; false if it was the last."""
-        frame = _decoded(event)
+        frame = _decoded(event, self._level)
         # Whatever comes of it, in whichever actor, is marked with it.
         with origin(_names.get(type(frame), "ignored frame"), **self._labels):
             self._report_activity()
             match frame:
-                case MessageFrame():
-                    await self._say(frame)
                 case PingFrame():
                     await self._reply(Ponged(self._now()))
                 case DisconnectFrame():
                     await self._connection.tell(Close(CloseCode.DISCONNECT, "goodbye"))
                     return False
                 case BadFrame():
-                    await self._reply(Declined(frame.code, frame.text))
+                    await self._reply(Declined(frame.code, frame.text, client_msg_id=frame.client_msg_id))
+                case AuthenticateFrame() | IgnoredFrame():
+                    pass
+                case _:
+                    await self._request(frame)
         return True
 
-    async def _say(self, frame: MessageFrame) -> None:
-        info = self._info
-        message = Say(frame.message, info.user, info.connection_id, frame.stream)
+    async def _request(self, frame: RequestFrame) -> None:
+        receipt = None
         try:
-            await self._conversation.ask(message, timeout=PATIENCE)
+            if isinstance(frame, MessageFrame):
+                receipt = await self._conversation.ask(self._words(frame), timeout=PATIENCE)
+            else:
+                await self._conversation.ask(self._order(frame), timeout=PATIENCE)
         except Refusal as refusal:
-            await self._reply(Declined(refusal.code, refusal.text, refusal.retry))
+            await self._decline(frame, refusal.code, refusal.text, retry=refusal.retry)
         except ActorError as error:
-            log.warning("a message was not taken", connection=info.connection_id, error=error)
-            await self._reply(Declined("internal", "The message was not accepted", retry=True))
+            connection = self._info.connection_id
+            log.warning("a frame was not taken", connection=connection, frame=frame.type, error=error)
+            await self._decline(frame, "internal", f"The {frame.type} was not accepted", retry=True)
+        else:
+            if receipt is not None and frame.client_msg_id is not None:
+                acked = Acked(frame.client_msg_id, receipt.id, receipt.seq, receipt.duplicate)
+                await self._reply(acked)
+
+    def _words(self, frame: MessageFrame) -> Say:
+        info = self._info
+        return Say(
+            frame.message,
+            info.user,
+            info.connection_id,
+            frame.stream,
+            scope=info.scope,
+            client_msg_id=frame.client_msg_id,
+            reply_to=frame.reply_to,
+            expires_at=frame.expires_at,
+        )
+
+    def _order(self, frame: OrderFrame) -> Question[ConversationMessage, None]:
+        by = self._info.user.id
+        match frame:
+            case StopFrame():
+                return StopReply(by, frame.id)
+            case RegenerateFrame():
+                return RegenerateReply(frame.id, by)
+            case EditFrame():
+                return EditMessage(frame.id, by, frame.message)
+            case RecallFrame():
+                return RecallMessage(frame.id, by)
+            case ReadFrame():
+                return MarkAsRead(by, frame.up_to)
+
+    async def _decline(self, frame: RequestFrame, code: str, text: str, *, retry: bool) -> None:
+        await self._reply(Declined(code, text, retry, frame.client_msg_id))
 
     async def _reply(self, event: Event) -> None:
         await self._connection.tell(Deliver(event))
@@ -135,12 +193,12 @@ class Session:
                 self._registry.tell_nowait(Active(self._info.connection_id, self._now()))
 
 
-def _decoded(event: AsgiEvent) -> ClientFrame | BadFrame:
+def _decoded(event: AsgiEvent, level: Level) -> ClientFrame | BadFrame:
     text = event.get("text")
     try:
         if text is None:
             raise BadFrame("Binary frames are not supported")
-        return decode(text)
+        return decode(text, level)
     except BadFrame as error:
         # Its traceback leads to this frame, and through it to itself: a cycle for the collector.
         return error.with_traceback(None)

@@ -2,33 +2,55 @@
 
 from __future__ import annotations
 
-from attrs import frozen
+from attrs import evolve, frozen
 
+from server.chat import (
+    Fact,
+    HistoryReset,
+    Message,
+    MessageAdded,
+    MessageEdited,
+    MessageRecalled,
+    ReadUpTo,
+    ReplyEnded,
+    SessionType,
+)
 from server.messages import (
+    Acked,
     Announced,
     Declined,
+    Dialect,
     Event,
-    MessagePosted,
+    Gap,
+    Happened,
     Ponged,
-    ReplyEnded,
+    ReplyBroke,
     ReplyGrew,
     Welcomed,
 )
 from server.protocol import (
+    AckFrame,
     BroadcastFrame,
     ConnectedFrame,
+    DeltaData,
+    EditedFrame,
     ErrorFrame,
+    GapFrame,
     PongFrame,
+    RecalledFrame,
+    ResetFrame,
     ResponseFrame,
     SenderData,
     ServerFrame,
+    UserHasReadFrame,
     UserMessageFrame,
     encode,
     message_data,
     timestamp,
 )
 
-CUMULATIVE = "cumulative"
+WHOLE = "whole"
+"""The name of an event's encoding that every dialect shares; a reply's has another for `delta`."""
 
 
 @frozen
@@ -39,26 +61,75 @@ class Greeting:
     max_message_size: int
 
 
-def encoded(event: Event, greeting: Greeting) -> str:
-    """The text frame for *event*; encoded once, however many sockets it goes to."""
-    text = event.encodings.get(CUMULATIVE)
+def encoded(event: Event, dialect: Dialect, greeting: Greeting) -> str | None:
+    """The text frame for *event*, encoded once however many sockets it goes to; `None` if there is none."""
+    if dialect == "document" and _is_of_level_2(event):
+        return None
+    text = event.encodings.get(WHOLE)
     if text is None:
-        text = event.encodings[CUMULATIVE] = encode(_frame(event, greeting))
+        text = event.encodings[WHOLE] = encode(_frame(event, greeting))
     return text
+
+
+def reply_of(event: Event) -> Message | None:
+    """The reply that *event* tells of, as it stands or final; `None` if it tells of something else."""
+    match event:
+        case ReplyGrew():
+            return event.message
+        case Happened(fact=ReplyEnded(message=message)):
+            return message
+        case _:
+            return None
+
+
+def encoded_delta(event: ReplyGrew | Happened, message: Message, offset: int, *, shared: bool) -> str:
+    """The frame that brings a client that knows *offset* code points of the reply up to date.
+
+    *shared* if that is what most clients know: then it is encoded once.
+    """
+    text = event.encodings.get("delta") if shared else None
+    if text is None:
+        text = encode(_delta_frame(event.session_type, message, offset))
+        if shared:
+            event.encodings["delta"] = text
+    return text
+
+
+def _delta_frame(session_type: SessionType, message: Message, offset: int) -> ResponseFrame:
+    delta = message.content[offset:]
+    if message.is_final:
+        return ResponseFrame(session_type, evolve(message_data(message), delta=delta, offset=offset))
+    return ResponseFrame(session_type, DeltaData(message.id, delta, offset))
+
+
+def _is_of_level_2(event: Event) -> bool:
+    match event:
+        case Happened():
+            return not isinstance(event.fact, MessageAdded | ReplyEnded)
+        case Acked() | Gap() | ReplyBroke():
+            return True
+        case _:
+            return False
 
 
 def _frame(event: Event, greeting: Greeting) -> ServerFrame:
     match event:
-        case ReplyGrew() | ReplyEnded():
+        case ReplyGrew():
             return ResponseFrame(event.session_type, message_data(event.message))
-        case MessagePosted():
-            return UserMessageFrame(event.session_type, message_data(event.message))
+        case Happened():
+            return _frame_of(event.fact, event.session_type)
         case Announced():
             return BroadcastFrame(event.text, timestamp(event.at))
         case Ponged():
             return PongFrame(timestamp(event.at))
+        case Acked():
+            return AckFrame(event.client_msg_id, event.id, event.seq, event.duplicate)
         case Declined():
-            return ErrorFrame(event.text, event.code, event.retry)
+            return ErrorFrame(event.text, event.code, event.retry, event.client_msg_id)
+        case ReplyBroke():
+            return ErrorFrame(event.text, "reply_failed", id=event.reply_id)
+        case Gap():
+            return GapFrame(event.cursor, event.reason)
         case Welcomed():
             return ConnectedFrame(
                 connection_id=event.connection_id,
@@ -67,10 +138,28 @@ def _frame(event: Event, greeting: Greeting) -> ServerFrame:
                 timestamp=timestamp(event.at),
                 session_id=event.key.session_id,
                 cursor=event.cursor,
-                resumed=False,
+                resumed=event.resumed,
                 heartbeat=greeting.heartbeat,
                 max_message_size=greeting.max_message_size,
                 user=SenderData(event.user.id, event.user.name),
             )
         case _:
             raise TypeError(f"{type(event).__name__} has no frame")
+
+
+def _frame_of(fact: Fact, session_type: SessionType) -> ServerFrame:
+    match fact:
+        case MessageAdded():
+            return UserMessageFrame(session_type, message_data(fact.message))
+        case ReplyEnded():
+            return ResponseFrame(session_type, message_data(fact.message))
+        case MessageEdited():
+            return EditedFrame(message_data(fact.message))
+        case MessageRecalled():
+            return RecalledFrame(fact.message_id, fact.by, fact.seq, timestamp(fact.at))
+        case ReadUpTo():
+            return UserHasReadFrame(fact.user, fact.up_to, fact.seq)
+        case HistoryReset():
+            return ResetFrame(fact.seq, timestamp(fact.at))
+        case _:
+            raise TypeError(f"{type(fact).__name__} has no frame")

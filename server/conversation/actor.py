@@ -1,6 +1,10 @@
-"""One conversation: gives messages their order, has one reply written at a time, tells its members.
+"""One conversation: gives what is said its order, has one reply written at a time, tells its members.
 
-It never waits for a member: what a socket can't take is that connection's own trouble.
+    Say ──▶ journal ──▶ the store ──▶ journal ──▶ the members      what is durable, in order of seq
+                                         └──────▶ replies ──▶ a pipeline ──▶ chunks to the members
+
+It never waits for a member, nor for the store: what a socket can't take is that connection's own trouble, and
+while the store is slow or fails, replies grow and members come and go.
 """
 
 from __future__ import annotations
@@ -9,66 +13,72 @@ from collections.abc import Callable, Mapping
 from datetime import datetime
 from functools import partial
 
-import structlog
-from structlog.typing import FilteringBoundLogger
-
-from actors import Actor, ActorError, ActorRef, ExitReason, Stopped, cause, resume
-from server.chat import ConversationKey, Turn, weight_of
+from actors import Actor, ActorRef, ExitReason, Stopped
+from server.chat import (
+    ConversationKey,
+    Cursor,
+    Fact,
+    HistoryReset,
+    MessageRecalled,
+    ReplyEnded,
+    Snapshot,
+    StoreFailing,
+    gap_at,
+)
 from server.messages import Activate as ActivateConnection
 from server.messages import (
-    Busy,
+    CatchUp,
+    CaughtUp,
     ConnectionInfo,
     ConversationMessage,
     DirectoryMessage,
-    Draining,
+    EditMessage,
     FinishReplies,
-    GetMessages,
+    Gap,
+    HistoryTrimmed,
     Join,
     LeaveIfUnused,
+    MarkAsRead,
     MemberGone,
-    MembersOf,
-    MessagePosted,
     PipelineInfo,
-    Receipt,
+    RecallMessage,
+    RegenerateReply,
     RegistryMessage,
     ReplyChunk,
-    ReplyEnded,
     ReplyFailed,
     ReplyFinished,
     ReplyGone,
     ReplyGrew,
-    Reset,
+    ResetHistory,
     Say,
+    StopReply,
+    StorageMessage,
     TimeIsUp,
     Usage,
     Welcomed,
-    WriteReply,
 )
 
 from .allowance import Allowance
-from .members import Members
-from .state import ConversationState, Question, RunningReply
-
-log: FilteringBoundLogger = structlog.get_logger(__name__)
-
-FAILED = "Sorry, something went wrong while answering."
-TOOK_TOO_LONG = "Sorry, the answer took too long."
-INTERRUPTED = "Sorry, the server is restarting. Please ask again."
-
-# How long a pipeline may take to accept a turn, and a reply to end by itself after its total time-out.
-PIPELINE_PATIENCE = 5.0
+from .journal import Committed, Journal, LoadAgain, Loaded
+from .looking_back import LookingBack
+from .queue import Queue
+from .replies import Replies, SaveNow, Unheard
+from .requests import Requests
+from .state import ConversationState
 
 
 class Conversation(Actor[ConversationMessage]):
-    """Owns one transcript and its members.
+    """Owns the order of one conversation and its members.
 
     Args:
         key: Which conversation.
-        state: Its history, and the messages that wait for a reply.
+        state: What it knows, kept for it over a crash.
+        storage, registry, directory: Told and asked as `server.messages` says.
         pipelines: Who writes the replies, by uuid.
-        registry, directory: Told and asked as `server.messages` says.
         queue: How many messages may wait behind a running reply.
         questions: What the messages without a final reply, in all conversations, may weigh together.
+        context: How many messages a pipeline may look back at.
+        checkpoint: Seconds between two moments at which a running reply is made durable.
         now: The time of day, in UTC.
     """
 
@@ -77,211 +87,227 @@ class Conversation(Actor[ConversationMessage]):
         *,
         key: ConversationKey,
         state: ConversationState,
+        storage: ActorRef[StorageMessage],
         pipelines: Mapping[str, PipelineInfo],
         registry: ActorRef[RegistryMessage],
         directory: ActorRef[DirectoryMessage],
         queue: int,
         questions: Allowance,
+        context: int,
+        checkpoint: float,
         now: Callable[[], datetime],
     ) -> None:
         self._key = key
         self._state = state
-        self._transcript = state.transcript
-        self._waiting = state.waiting
-        self._pipelines = pipelines
+        self._members = state.members
         self._registry = registry
         self._directory = directory
-        self._limit = queue
-        self._questions = questions
         self._now = now
-        self._members = Members()
-        self._reply: RunningReply | None = None
+        self._joining: list[Join] = []
         self._drained: list[FinishReplies] = []
         self._usage: Usage | None = None
+        self._broken: list[ReplyEnded] = []
+        self._recalled_question = False
+        self._queue = Queue(state, questions)
+        self._replies = Replies(
+            self,
+            key=key,
+            state=state,
+            pipeline=lambda: pipelines[key.pipeline],
+            queue=self._queue,
+            back=LookingBack(key, state.transcript, storage, context),
+            checkpoint=checkpoint,
+            now=now,
+        )
+        self._journal = self._replies.journal = Journal(
+            self,
+            key=key,
+            state=state,
+            storage=storage,
+            messages=context,
+            note=self._note,
+            settle=self._settle,
+            failing=self._refuse_joins,
+        )
+        self._requests = Requests(
+            key=key,
+            state=state,
+            journal=self._journal,
+            replies=self._replies,
+            limit=queue,
+            allowance=questions,
+            now=now,
+        )
 
     async def started(self) -> None:
-        """After a crash: find the members again, end the reply that the crash cut off, go on."""
+        """Ask the store how things stand; after a crash, with the members still there."""
         if self._state.writer is not None:
             self._state.writer.stop("its conversation crashed")
-        if self._state.lived:
-            for info in await self._registry.ask(MembersOf(self._key), timeout=PIPELINE_PATIENCE):
-                self._add_member(info)
-        self._state.lived = True
-        if self._transcript.open_reply is not None:
-            await self._end_reply("error", otherwise=FAILED)
-        await self._next_reply()
-        await self._report_usage()
+            self._state.writer = None
+        for info in self._members:
+            self._watch(info)
+        self._journal.sync()
 
     async def stopped(self, reason: ExitReason) -> None:
-        """For good: give back what the questions took that nobody will answer."""
+        """For good: give back what the questions took that nobody here will answer."""
         if isinstance(reason, Stopped):
-            self._forget_waiting()
-            self._settle_question()
+            self._queue.forget()
 
     async def handle(self, message: ConversationMessage) -> None:
+        await self._take(message)
+        await self._replies.advance()
+        self._answer_drained()
+        await self._report_usage()
+
+    async def _take(self, message: ConversationMessage) -> None:
         match message:
             case ReplyChunk():
-                await self._grow_reply(message)
+                await self._replies.grow(message)
+            case Committed():
+                await self._journal.committed(message)
+                await self._follow_up()
+            case Loaded():
+                await self._journal.loaded(message)
+                await self._follow_up()
+            case LoadAgain():
+                self._journal.sync()
             case Say():
-                await self._say(message)
-            case ReplyFinished() if self._is_running(message.reply_id):
-                await self._end_reply(message.reason, usage=message.usage)
-            case ReplyFailed() if self._is_running(message.reply_id):
-                await self._end_reply("error", otherwise=message.said)
-            case ReplyGone() if self._is_running(message.reply_id):
-                await self._end_reply("error", otherwise=FAILED)
-            case TimeIsUp() if self._is_running(message.reply_id):
-                said = TOOK_TOO_LONG if message.reason == "error" else INTERRUPTED
-                await self._stop_reply(message.reason, otherwise=said)
+                self._requests.say(message)
+            case ReplyFinished() | ReplyFailed() | ReplyGone() | Unheard():
+                await self._replies.take_end(message)
+            case TimeIsUp():
+                await self._replies.time_is_up(message)
+            case SaveNow():
+                self._replies.save(message)
             case Join():
                 await self._join(message)
+            case CaughtUp():
+                self._let_in(message)
             case MemberGone():
                 self._members.remove(message.connection_id)
-            case GetMessages():
-                message.answer(self._transcript.messages()[-message.limit :])
-            case Reset():
-                await self._reset(message)
+                await self._replies.notice_listeners()
+            case StopReply():
+                await self._replies.stop(message)
+            case RegenerateReply() | EditMessage() | RecallMessage() | MarkAsRead():
+                self._requests.change(message)
+            case ResetHistory():
+                await self._replies.reset(message)
+            case HistoryTrimmed():
+                self._state.floor = max(self._state.floor, message.floor)
+                self._state.transcript.forget(message.message_id)
             case LeaveIfUnused():
-                unused = not self._members and self._reply is None and not self._waiting
-                message.answer(unused)
-                if unused:
-                    self.stop("unused")
+                self._leave_if_unused(message)
             case FinishReplies():
-                await self._finish_replies(message)
-        await self._next_reply()
-        await self._report_usage()
+                self._finish_replies(message)
 
     # -- members
 
     async def _join(self, request: Join) -> None:
-        info = request.info
-        welcome = Welcomed(info.connection_id, self._key, self._transcript.cursor, info.user, self._now())
-        self._add_member(info)
-        self._members.tell(info.connection_id, welcome)
-        await self._registry.tell(ActivateConnection(info.connection_id))
-        if self._reply is not None and self._reply.stream and self._transcript.open_reply is not None:
-            so_far = self._transcript.open_reply.so_far()
-            self._members.tell(info.connection_id, ReplyGrew(self._key.session_type, so_far))
-        request.answer(None)
-
-    def _add_member(self, info: ConnectionInfo) -> None:
+        state, info = self._state, request.info
+        if not state.loaded:
+            self._joining.append(request)
+            return
+        cursor, reason = state.cursor, None
+        if request.cursor is not None:
+            asked = Cursor.parse(request.cursor)
+            reason = gap_at(asked, epoch=state.epoch, floor=state.floor, last=state.published)
+            if asked is not None and reason is None:
+                cursor = asked
+        resumed = request.cursor is not None and reason is None
         self._members.add(info)
+        self._watch(info)
+        welcome = Welcomed(
+            info.connection_id, self._key, str(cursor), info.user, self._now(), resumed=resumed
+        )
+        self._members.tell(info.connection_id, welcome)
+        if reason is not None:
+            self._members.tell(info.connection_id, Gap(str(cursor), reason))
+        await self._registry.tell(ActivateConnection(info.connection_id))
+        if cursor.seq < state.published:
+            self._members.keep(info.connection_id)
+            request.answer(CatchUp(cursor.seq, state.published))
+        else:
+            self._show_reply(info.connection_id)
+            request.answer(None)
+        await self._replies.notice_listeners()
+
+    def _let_in(self, message: CaughtUp) -> None:
+        if self._members.release(message.connection_id):
+            self._show_reply(message.connection_id)
+
+    def _show_reply(self, connection_id: str) -> None:
+        """Tell a newcomer the running reply as it stands."""
+        shown = self._replies.shown
+        if shown is not None:
+            told = self._state.told
+            self._members.tell(connection_id, ReplyGrew(self._key.session_type, shown, told))
+
+    def _watch(self, info: ConnectionInfo) -> None:
         self.watch(info.ref, partial(MemberGone, info.connection_id))
 
-    # -- messages
+    def _refuse_joins(self) -> None:
+        joining, self._joining = self._joining, []
+        for request in joining:
+            request.refuse(StoreFailing())
 
-    async def _say(self, request: Say) -> None:
-        if self._state.draining:
-            request.refuse(Draining())
-            return
-        weight = weight_of(request.chain)
-        has_room = self._reply is None or len(self._waiting) < self._limit
-        if not has_room or not self._questions.take(weight):
-            request.refuse(Busy())
-            return
-        message = self._transcript.add(
-            request.chain, sender=request.sender, connection_id=request.connection_id, now=self._now()
-        )
-        self._waiting.append(Question(message, request.stream, weight, cause()))
-        assert message.seq is not None
-        request.answer(Receipt(message.id, message.seq))
-        await self._members.tell_all(MessagePosted(self._key.session_type, message))
+    # -- facts
 
-    async def _reset(self, request: Reset) -> None:
-        self._forget_waiting()
-        if self._reply is not None:
-            await self._stop_reply("stopped")
-        self._transcript.reset()
-        request.answer(None)
+    def _note(self, fact: Fact) -> None:
+        """Take in what the members are about to be told."""
+        self._state.transcript.apply(fact)
+        match fact:
+            case ReplyEnded() if self._replies.note_ended(fact):
+                self._broken.append(fact)
+            case MessageRecalled():
+                self._recalled_question |= self._queue.withdraw(fact.message_id)
+            case HistoryReset():
+                self._state.floor = fact.seq - 1
+                self._queue.forget()
 
-    # -- replies
+    async def _follow_up(self) -> None:
+        """What the facts that were just told call for."""
+        while self._broken:
+            await self._replies.tell_failure(self._broken.pop(0))
+        if self._recalled_question:
+            self._recalled_question = False
+            await self._replies.cut()
 
-    async def _next_reply(self) -> None:
-        """Have the next waiting message answered, unless a reply is running."""
-        while self._waiting and self._reply is None:
-            question = self._state.answering = self._waiting.popleft()
-            with resume(question.cause):
-                await self._begin_reply(question)
-
-    async def _begin_reply(self, question: Question) -> None:
-        reply = self._transcript.begin_reply(connection_id=question.message.connection_id, now=self._now())
-        if self._state.draining:
-            await self._end_reply("interrupted", otherwise=INTERRUPTED)
-            return
-        turn = Turn(
-            message=question.message,
-            history=self._transcript.before(question.message),
-            sender=question.message.sender,
-            pipeline_uuid=self._key.pipeline,
-            session_type=self._key.session_type,
-            session_id=self._key.session_id,
-        )
-        pipeline = self._pipelines[self._key.pipeline]
-        try:
-            request = WriteReply(turn, reply.id, self.ref)
-            writer = await pipeline.ref.ask(request, timeout=PIPELINE_PATIENCE)
-        except ActorError as error:
-            log.error("no reply", conversation=self._key, error=error)
-            await self._end_reply("error", otherwise=FAILED)
-            return
-        self._state.writer = writer
-        overdue = self.after(pipeline.total_timeout + PIPELINE_PATIENCE, TimeIsUp(reply.id, "error"))
-        self._reply = RunningReply(reply.id, question.stream, writer, overdue)
-        self.watch(writer, partial(ReplyGone, reply.id))
-
-    def _is_running(self, reply_id: int) -> bool:
-        return self._reply is not None and self._reply.id == reply_id
-
-    async def _grow_reply(self, chunk: ReplyChunk) -> None:
-        reply, written = self._reply, self._transcript.open_reply
-        if reply is None or written is None or reply.id != chunk.reply_id:
-            return  # from a reply that was ended here before it noticed
-        written.text += chunk.text
-        if reply.stream and self._members:
-            await self._members.tell_all(ReplyGrew(self._key.session_type, written.so_far()))
-
-    async def _stop_reply(self, reason: str, otherwise: str = "") -> None:
-        assert self._reply is not None
-        self._reply.writer.stop(reason)
-        await self._end_reply(reason, otherwise=otherwise)
-
-    async def _end_reply(
-        self, reason: str, *, otherwise: str = "", usage: Mapping[str, int] | None = None
-    ) -> None:
-        message = self._transcript.end_reply(reason=reason, otherwise=otherwise, usage=usage)
-        if self._reply is not None:
-            self._reply.overdue.cancel()
-            self._reply = None
-        self._settle_question()
-        await self._members.tell_all(ReplyEnded(self._key.session_type, message))
-        self._answer_drained()
-
-    def _settle_question(self) -> None:
-        self._state.writer = None
-        if self._state.answering is not None:
-            self._questions.give(self._state.answering.weight)
-            self._state.answering = None
-
-    def _forget_waiting(self) -> None:
-        while self._waiting:
-            self._questions.give(self._waiting.popleft().weight)
+    async def _settle(self, snapshot: Snapshot, first: bool) -> None:
+        await self._replies.settle(snapshot, afresh=first)
+        joining, self._joining = self._joining, []
+        for request in joining:
+            await self._join(request)
 
     # -- leaving
 
-    async def _finish_replies(self, request: FinishReplies) -> None:
+    def _leave_if_unused(self, request: LeaveIfUnused) -> None:
+        unused = not (
+            self._members
+            or self._joining
+            or self._requests.are_pending
+            or self._replies.is_busy
+            or not self._journal.is_idle
+        )
+        request.answer(unused)
+        if unused:
+            self.stop("unused")
+        else:
+            self._usage = None  # it is in use, or will not be for long: say so again
+
+    def _finish_replies(self, request: FinishReplies) -> None:
         self._state.draining = True
         self._drained.append(request)
-        if self._reply is not None:
-            self.after(request.seconds, TimeIsUp(self._reply.id, "interrupted"))
-        self._answer_drained()
+        reply = self._state.reply
+        if reply is not None:
+            self.after(request.seconds, TimeIsUp(reply.id, "interrupted"))
 
     def _answer_drained(self) -> None:
-        if self._reply is None and not self._waiting:
+        if self._drained and self._replies.is_at_rest and self._journal.is_quiet:
             while self._drained:
                 self._drained.pop().answer(None)
 
     async def _report_usage(self) -> None:
-        usage = Usage(self._key, bool(self._members), self._reply is not None)
+        usage = Usage(self._key, bool(self._members), self._replies.is_busy)
         if usage != self._usage:
             self._usage = usage
             await self._directory.tell(usage)

@@ -19,6 +19,10 @@ class Allowance:
         self.taken += amount
         return True
 
+    def hold(self, amount: int) -> None:
+        """Take *amount* of what is there already, however much it is."""
+        self.taken += amount
+
     def give(self, amount: int) -> None:
         """Give back what was taken."""
         self.taken -= amount

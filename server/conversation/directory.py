@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from datetime import datetime
 from functools import partial
 
@@ -17,20 +18,23 @@ import trio
 from structlog.typing import FilteringBoundLogger
 
 from actors import Actor, ActorError, ActorRef, Restart, RestartBudget
-from server.chat import ConversationKey, Limits, Sender, Transcript
+from server.chat import ConversationKey, Draining, Full, Limits, StoreFailing, Transcript
 from server.messages import (
     ConversationGone,
     ConversationMessage,
     DirectoryMessage,
     Drain,
-    Draining,
     Find,
+    FindUnsettled,
     FinishReplies,
-    Full,
+    Forgotten,
+    HistoryTrimmed,
     LeaveIfUnused,
     Open,
     PipelineInfo,
     RegistryMessage,
+    Settle,
+    StorageMessage,
     Sweep,
     Usage,
 )
@@ -46,19 +50,22 @@ SWEEP_EVERY = 60.0
 LEAVE_PATIENCE = 1.0
 # What a conversation may need, beyond the time given, to end its reply.
 DRAIN_MARGIN = 1.0
+# How long the store may take to tell what is unfinished, and how soon it is asked again.
+PATIENCE, PAUSE = 30.0, 1.0
 
 
 class Directory(Actor[DirectoryMessage]):
     """The parent of all conversations.
 
     Args:
-        registry: For the conversations.
+        storage, registry: For the conversations.
         pipelines: Those there are, by uuid.
         limit: How many conversations without members may be held.
         idle: Seconds after which an unused one is let go of.
         queue: How many messages may wait in a conversation.
         questions: What the messages without a final reply may weigh together.
         history: What each transcript keeps.
+        checkpoint: Seconds between two moments at which a running reply is made durable.
         now: The time of day, in UTC.
         new_epoch: Makes the name of a new history.
         draining: Its own, kept for it over a crash: set once no conversation is begun any more.
@@ -69,6 +76,7 @@ class Directory(Actor[DirectoryMessage]):
     def __init__(
         self,
         *,
+        storage: ActorRef[StorageMessage],
         registry: ActorRef[RegistryMessage],
         pipelines: Mapping[str, PipelineInfo],
         limit: int,
@@ -76,10 +84,12 @@ class Directory(Actor[DirectoryMessage]):
         queue: int,
         questions: Allowance,
         history: Limits,
+        checkpoint: float,
         now: Callable[[], datetime],
         new_epoch: Callable[[], str],
         draining: trio.Event,
     ) -> None:
+        self._storage = storage
         self._registry = registry
         self._pipelines = pipelines
         self._limit = limit
@@ -87,6 +97,7 @@ class Directory(Actor[DirectoryMessage]):
         self._queue = queue
         self._questions = questions
         self._history = history
+        self._checkpoint = checkpoint
         self._now = now
         self._new_epoch = new_epoch
         self._refs: dict[ConversationKey, ActorRef[ConversationMessage]] = {}
@@ -101,6 +112,7 @@ class Directory(Actor[DirectoryMessage]):
 
     async def started(self) -> None:
         self.after(SWEEP_EVERY, Sweep())
+        self.start_task(self._find_unsettled, name="find unsettled")
 
     async def handle(self, message: DirectoryMessage) -> None:
         match message:
@@ -114,6 +126,10 @@ class Directory(Actor[DirectoryMessage]):
             case ConversationGone():
                 if (ref := self._refs.get(message.key)) is not None and not ref.alive:
                     self._forget(message.key)
+            case Settle():
+                await self._settle(message.key)
+            case Forgotten():
+                await self._tell(message.key, HistoryTrimmed(message.floor, message.message_id))
             case Sweep():
                 await self._sweep()
                 self.after(SWEEP_EVERY, Sweep())
@@ -135,18 +151,20 @@ class Directory(Actor[DirectoryMessage]):
             request.refuse(Full())
 
     def _begin(self, key: ConversationKey) -> ActorRef[ConversationMessage]:
-        assistant = Sender(id="assistant", name=self._pipelines[key.pipeline].name)
-        state = ConversationState(Transcript(self._new_epoch(), self._history, assistant))
+        state = ConversationState(self._new_epoch(), Transcript(self._history))
         self._born += 1
         ref = self.spawn(
             lambda: Conversation(
                 key=key,
                 state=state,
+                storage=self._storage,
                 pipelines=self._pipelines,
                 registry=self._registry,
                 directory=self.ref,
                 queue=self._queue,
                 questions=self._questions,
+                context=self._history.messages,
+                checkpoint=self._checkpoint,
                 now=self._now,
             ),
             # A successor may come before its predecessor of the same key is quite gone.
@@ -156,6 +174,31 @@ class Directory(Actor[DirectoryMessage]):
         self._refs[key] = ref
         self.watch(ref, partial(ConversationGone, key))
         return ref
+
+    async def _find_unsettled(self) -> None:
+        """Go on with what the last process could not finish: whoever asked is owed a reply."""
+        while True:
+            try:
+                keys = await self._storage.ask(FindUnsettled(), timeout=PATIENCE)
+                break
+            except (StoreFailing, ActorError) as error:
+                log.warning("unfinished conversations are not known yet", error=error)
+                await trio.sleep(PAUSE)
+        for key in keys:
+            await self.ref.tell(Settle(key))
+
+    async def _settle(self, key: ConversationKey) -> None:
+        if key.pipeline not in self._pipelines:
+            log.warning("an unfinished conversation has no pipeline any more", conversation=key)
+        elif key not in self._refs and not self._draining.is_set():
+            # Whether there is room or not: these are owed their replies, and leave when they have them.
+            self._begin(key)
+
+    async def _tell(self, key: ConversationKey, message: ConversationMessage) -> None:
+        ref = self._refs.get(key)
+        if ref is not None:
+            with suppress(ActorError):  # it is about to be gone, and what comes next loads it anew
+                await ref.tell(message)
 
     async def _has_room(self) -> bool:
         while len(self._refs) - len(self._joined) >= self._limit and self._unused:

@@ -1,48 +1,84 @@
-"""What a conversation remembers, and what of it survives a crash."""
+"""What a conversation remembers, and so what of it survives a crash of its actor."""
 
 from __future__ import annotations
 
 from collections import deque
 
-from attrs import define, field, frozen
+from attrs import define, evolve, field, frozen
 
-from actors import ActorRef, Cause, Timer
-from server.chat import Message, Transcript
+from actors import ActorRef, Cause
+from server.chat import Cursor, EndReply, Message, OpenReply, Plain, Question, Transcript, weight_of
+
+from .members import Members
 
 
 @frozen
-class Question:
-    """A user's message that waits for its reply, with its inline data still in it.
+class Waiting:
+    """A question that waits for its reply, or whose reply is being written.
 
-    `cause` is the frame it came in, to which all that comes of it is to be traced.
+    `weight` is what it takes of the allowance. `cause` is the frame it came in, to which all that comes of it
+    is to be traced.
     """
 
-    message: Message
-    stream: bool
+    question: Question
     weight: int
     cause: Cause
+
+    @property
+    def message(self) -> Message:
+        return self.question.message
+
+    def reworded(self, message: Message) -> Waiting:
+        """The same place in the queue, for what the message says now."""
+        question = evolve(self.question, message=message)
+        return evolve(self, question=question, weight=weight_of(message.chain))
 
 
 @define
 class ConversationState:
-    """What of a conversation survives a crash of its actor.
+    """A projection of what the store holds, and what only memory does.
 
-    `answering` is the question whose reply is being written, by `writer`.
+    Attributes:
+        epoch: Of the history; before the first load, what a new one will be called.
+        published: The seq of the newest fact that the members were told.
+        floor: Facts up to this one can't be read any more.
+        waiting: The questions whose replies have not begun, in order.
+        answering: The question whose reply begins or is being written, by `writer`.
+        reply: That reply, once its id is durable, with its whole text so far.
+        told: How many code points of that text the members were told.
+        ending: How it is to end, once that is known and not yet durable.
     """
 
+    epoch: str
     transcript: Transcript
-    waiting: deque[Question] = field(factory=deque)
-    answering: Question | None = None
+    members: Members = field(factory=Members)
+    loaded: bool = False
+    published: int = 0
+    floor: int = 0
+    waiting: deque[Waiting] = field(factory=deque)
+    answering: Waiting | None = None
+    reply: OpenReply | None = None
+    told: int = 0
+    ending: EndReply | None = None
     writer: ActorRef[object] | None = None
-    lived: bool = False
     draining: bool = False
 
+    @property
+    def cursor(self) -> Cursor:
+        """The place after the newest fact that the members were told."""
+        return Cursor(self.epoch, self.published)
 
-@define
-class RunningReply:
-    """The reply that is being written now."""
 
-    id: int
-    stream: bool
-    writer: ActorRef[object]
-    overdue: Timer
+def so_far(reply: OpenReply) -> Message:
+    """A reply as it stands, for a client to show: not final, and without a `seq`."""
+    return Message(
+        id=reply.id,
+        role="assistant",
+        chain=(Plain(reply.text),),
+        timestamp=reply.timestamp,
+        connection_id=reply.connection_id,
+        sender=reply.sender,
+        is_final=False,
+        reply_to=reply.question,
+        alternative_of=reply.alternative_of,
+    )

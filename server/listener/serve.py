@@ -253,10 +253,13 @@ class _Server:
 
         systemd signals the whole process group, which killed the worker before its lifespan ended (fault 4).
         """
+        signalled = False
         with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
             task_status.started()
             async for number in signals:
-                if not self._listener.draining.is_set():
+                # The first changes nothing if it drains already: an orchestrator drains, then signals.
+                if not signalled:
+                    signalled = True
                     self._listener.terminate()
                 # hypercorn's parent sends a SIGTERM of its own once another worker is done: no impatience.
                 elif number == signal.SIGINT or self._trigger is None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from attrs import frozen
 
@@ -16,15 +16,20 @@ if TYPE_CHECKING:
     from .conversation import ConversationMessage
 
 
+Dialect = Literal["document", "cumulative", "delta"]
+"""How a socket wants its frames: as one of levels 0 and 1, or of level 2 with replies whole or in parts."""
+
+
 @frozen
 class ConnectionInfo:
-    """What the registry knows of a connection."""
+    """What the registry knows of a connection. `scope` is whose its `client_msg_id`s are (see `Post`)."""
 
     connection_id: str
     key: ConversationKey
     user: Sender
     created_at: datetime
     ref: ActorRef[ConnectionMessage]
+    scope: str = ""
 
 
 class ConnectionMessage:
@@ -73,6 +78,7 @@ class Adopt(ConnectionsMessage, Question[ConnectionsMessage, ActorRef[Connection
 
     connection_id: str
     transport: Any
+    dialect: Dialect = "document"
 
 
 TOO_SLOW = "too slow"

@@ -44,6 +44,22 @@ class ConversationGone(DirectoryMessage):
 
 
 @frozen
+class Settle(DirectoryMessage):
+    """There is unfinished work in that conversation: begin it, for it to go on."""
+
+    key: ConversationKey
+
+
+@frozen
+class Forgotten(DirectoryMessage):
+    """Retention has forgotten facts of a conversation up to *floor*, and messages up to *message_id*."""
+
+    key: ConversationKey
+    floor: int
+    message_id: int
+
+
+@frozen
 class Sweep(DirectoryMessage):
     """Let go of conversations that nobody has used for long."""
 

@@ -6,7 +6,18 @@ from datetime import datetime
 
 from attrs import field, frozen
 
-from server.chat import ConversationKey, Message, Sender, SessionType, weight_of
+from server.chat import (
+    ConversationKey,
+    Fact,
+    GapReason,
+    Message,
+    MessageAdded,
+    MessageEdited,
+    ReplyEnded,
+    Sender,
+    SessionType,
+    weight_of,
+)
 
 # What an event of no content weighs.
 SMALL = 256
@@ -26,21 +37,52 @@ class Event:
 
 @frozen
 class Welcomed(Event):
-    """The socket is part of the conversation; always its first event."""
+    """The socket is part of the conversation; always its first event.
+
+    What follows comes after *cursor*: the client's own if it *resumed*, else the newest.
+    """
 
     connection_id: str
     key: ConversationKey
     cursor: str
     user: Sender
     at: datetime
+    resumed: bool = False
 
 
 @frozen
-class Said(Event):
-    """A message, whole or growing."""
+class Gap(Event):
+    """The client can't be told what it missed: it is to fetch the history, and goes on from *cursor*."""
+
+    cursor: str
+    reason: GapReason
+
+
+@frozen
+class Happened(Event):
+    """A durable event. Of the end of a reply, *told* code points of its text were told in `ReplyGrew`."""
+
+    session_type: SessionType
+    fact: Fact
+    told: int = 0
+    weight: int = field(init=False, eq=False, repr=False, kw_only=True)
+
+    @weight.default
+    def _weigh(self) -> int:
+        match self.fact:
+            case MessageAdded(message=message) | ReplyEnded(message=message) | MessageEdited(message=message):
+                return SMALL + weight_of(message.chain)
+            case _:
+                return SMALL
+
+
+@frozen
+class ReplyGrew(Event):
+    """A reply as it stands, of which *told* code points were told before. Of several the newest is enough."""
 
     session_type: SessionType
     message: Message
+    told: int = 0
     weight: int = field(init=False, eq=False, repr=False, kw_only=True)
 
     @weight.default
@@ -49,18 +91,11 @@ class Said(Event):
 
 
 @frozen
-class MessagePosted(Said):
-    """A user's message took its place in the conversation."""
+class ReplyBroke(Event):
+    """A reply ends because something failed; it still has its end of its own. For level 2."""
 
-
-@frozen
-class ReplyGrew(Said):
-    """A reply as it stands. Of several for one reply only the newest matters."""
-
-
-@frozen
-class ReplyEnded(Said):
-    """A reply is final."""
+    reply_id: int
+    text: str
 
 
 @frozen
@@ -80,9 +115,20 @@ class Ponged(Event):
 
 
 @frozen
+class Acked(Event):
+    """A client's message is durable. For level 2."""
+
+    client_msg_id: str
+    id: int
+    seq: int
+    duplicate: bool
+
+
+@frozen
 class Declined(Event):
     """A client's own frame was not accepted."""
 
     code: str
     text: str
     retry: bool = False
+    client_msg_id: str | None = None

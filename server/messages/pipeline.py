@@ -18,12 +18,20 @@ class PipelineMessage:
 
 @frozen
 class PipelineInfo:
-    """A configured pipeline. `total_timeout` is the longest a reply may take, in seconds."""
+    """A configured pipeline.
+
+    Attributes:
+        total_timeout: The longest a reply may take, in seconds.
+        unheard: Seconds after which a reply is stopped that nobody listens to; `None` if it goes on.
+        resumes: Whether it can go on with a reply that another process began.
+    """
 
     uuid: str
     name: str
     total_timeout: float
     ref: ActorRef[PipelineMessage]
+    unheard: float | None = None
+    resumes: bool = False
 
 
 class PipelinesMessage:

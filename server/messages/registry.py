@@ -8,7 +8,7 @@ from datetime import datetime
 from attrs import frozen
 
 from actors import Down, Question
-from server.chat import ConversationKey, SessionType
+from server.chat import SessionType
 
 from .connection import ConnectionInfo
 
@@ -64,13 +64,6 @@ class Active(RegistryMessage):
 class ConnectionGone(RegistryMessage):
     connection_id: str
     down: Down
-
-
-@frozen(eq=False)
-class MembersOf(RegistryMessage, Question[RegistryMessage, tuple[ConnectionInfo, ...]]):
-    """The welcomed connections of a conversation."""
-
-    key: ConversationKey
 
 
 @frozen(eq=False)

@@ -19,6 +19,7 @@ class PipelineSpec:
     """A pipeline to run.
 
     Times in seconds: of silence, and in all, that a reply may take; and at least between two of its chunks.
+    `unheard` and `resumes` are as in `PipelineInfo`.
     """
 
     uuid: str
@@ -27,6 +28,8 @@ class PipelineSpec:
     idle_timeout: float
     total_timeout: float
     chunk_interval: float = 0.02
+    unheard: float | None = None
+    resumes: bool = False
 
 
 class Pipelines(Actor[PipelinesMessage]):
@@ -44,7 +47,9 @@ class Pipelines(Actor[PipelinesMessage]):
     async def started(self) -> None:
         for spec in self._specs:
             ref = self.spawn(partial(Pipeline, spec), name=spec.uuid)
-            self._found[spec.uuid] = PipelineInfo(spec.uuid, spec.name, spec.total_timeout, ref)
+            self._found[spec.uuid] = PipelineInfo(
+                spec.uuid, spec.name, spec.total_timeout, ref, spec.unheard, spec.resumes
+            )
 
     async def handle(self, message: PipelinesMessage) -> None:
         match message:

@@ -28,10 +28,10 @@ class EchoModel:
         self._delay = delay
 
     async def reply(self, turn: Turn) -> AsyncGenerator[str | Finish, None]:
-        """Yield the text form of the message word by word, white space included."""
+        """Yield the text form of the message word by word, white space included; what was said before not."""
         await trio.lowlevel.checkpoint()
-        for number, word in enumerate(_WORD.finditer(turn.text)):
-            if number:
+        for number, word in enumerate(_WORD.finditer(turn.text.removeprefix(turn.so_far))):
+            if number or turn.so_far:
                 # With no delay this is still a checkpoint: a long text must let others run.
                 await trio.sleep(self._delay)
             yield word.group()

@@ -25,7 +25,8 @@ def chat_messages(
 ) -> list[dict[str, Any]]:
     """The system prompt, the newest *history* messages before the turn, and its own message.
 
-    With *vision*, the pictures of the turn's own message are `image_url` parts; everything else is text.
+    With *vision*, the pictures of the turn's own message are `image_url` parts; everything else is text. Of a
+    reply to be resumed, what was said so far comes last.
     """
     messages: list[dict[str, Any]] = []
     if system_prompt:
@@ -37,6 +38,9 @@ def chat_messages(
     chain = turn.message.chain
     content = _parts(chain) if vision and any(map(picture, chain)) else turn.text
     messages.append({"role": turn.message.role, "content": content})
+    if turn.so_far:
+        # An assistant's message at the end is one to go on with, for the servers that know how.
+        messages.append({"role": "assistant", "content": turn.so_far})
     return messages
 
 

@@ -14,6 +14,7 @@ from server.chat.components import ForwardNode
 
 def turn_as_json(turn: Turn, history: Iterable[Message]) -> dict[str, Any]:
     """*turn* as a JSON object, with *history* in place of its own."""
+    resumed = {"so_far": turn.so_far} if turn.so_far else {}
     return {
         "message": _message(turn.message),
         "history": [_message(message) for message in history],
@@ -21,6 +22,7 @@ def turn_as_json(turn: Turn, history: Iterable[Message]) -> dict[str, Any]:
         "pipeline_uuid": turn.pipeline_uuid,
         "session_type": turn.session_type,
         "session_id": turn.session_id,
+        **resumed,
     }
 
 

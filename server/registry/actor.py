@@ -11,6 +11,7 @@ import trio
 from attrs import define, field
 
 from actors import Actor
+from server.chat import Draining, Full
 from server.messages import (
     Activate,
     Active,
@@ -23,10 +24,7 @@ from server.messages import (
     ConnectionMessage,
     ConnectionStatus,
     Deliver,
-    Draining,
-    Full,
     GetStatistics,
-    MembersOf,
     Quiesce,
     Register,
     RegistryMessage,
@@ -92,8 +90,6 @@ class Registry(Actor[RegistryMessage]):
                     entry.active = True
             case ConnectionGone():
                 self._entries.pop(message.connection_id, None)
-            case MembersOf():
-                message.answer(tuple(e.info for e in self._active() if e.info.key == message.key))
             case GetStatistics():
                 message.answer(await self._statistics(message.pipeline))
             case Broadcast():

@@ -14,7 +14,7 @@ from quart_trio import QuartTrio
 from werkzeug.exceptions import NotFound
 
 from actors import ActorRef, ActorSystem, Watchdog, origin
-from server.messages import DirectoryMessage, PipelineInfo, RegistryMessage
+from server.messages import DirectoryMessage, PipelineInfo, RegistryMessage, StorageMessage
 from server.protocol import OriginPolicy
 
 from .admin import Traces, admin, guard_admin
@@ -31,7 +31,7 @@ MAX_BODY = 2**20
 # A body that does not arrive in time must not hold its request for ever (hypercorn has no limit).
 BODY_TIMEOUT = 10
 
-_page_headers = {
+PAGE_HEADERS = {
     "Content-Security-Policy": (
         "default-src 'self'; img-src 'self' data: https: http:; connect-src 'self' ws: wss:"
     ),
@@ -48,6 +48,8 @@ class Services:
     Attributes:
         system: All actors, to be looked at.
         draining: Set when the server begins to end.
+        storage: Where history is read.
+        drain: Begins the server's orderly end, as SIGTERM does; at once, and for the first call alone.
         watchdog: Which watches the loop that the routes run in, if one does.
     """
 
@@ -58,6 +60,8 @@ class Services:
     page: Page
     system: ActorSystem
     draining: trio.Event
+    storage: ActorRef[StorageMessage]
+    drain: Callable[[], None]
     watchdog: Watchdog | None = None
 
 
@@ -78,9 +82,11 @@ def create_app(services: Services) -> AsgiApp:
     guard_origins(app, services.origins)
     app.register_blueprint(pipelines(services.pipelines))
     app.register_blueprint(connections(services.registry, services.pipelines))
-    app.register_blueprint(history(services.directory, services.pipelines))
+    app.register_blueprint(history(services.storage, services.directory, services.pipelines))
     traces = Traces(services.system, services.draining)
-    app.register_blueprint(admin(services.system, services.watchdog, services.draining, traces))
+    app.register_blueprint(
+        admin(services.system, services.watchdog, services.draining, services.drain, traces)
+    )
     app.register_blueprint(_pages(services.page))
     return partial(_checked, traces.around(app))
 
@@ -115,6 +121,6 @@ def _pages(page: Page) -> Blueprint:
         if found is None:
             raise NotFound
         content, content_type = found
-        return Response(content, content_type=content_type, headers=_page_headers)
+        return Response(content, content_type=content_type, headers=PAGE_HEADERS)
 
     return blueprint

@@ -15,6 +15,7 @@ from structlog.typing import FilteringBoundLogger
 from werkzeug.exceptions import HTTPException
 
 from actors import ActorError
+from server.chat import Refusal, StoreFailing
 
 log: FilteringBoundLogger = structlog.get_logger(__name__)
 
@@ -26,6 +27,11 @@ _codes = {400: "bad_request", 404: "not_found", 405: "method_not_allowed", 408: 
 def ok(data: Any) -> Response:
     """A success."""
     return _json(200, {"code": 0, "msg": "ok", "data": data})
+
+
+def accepted(data: Any) -> Response:
+    """A success that is still going on."""
+    return _json(202, {"code": 0, "msg": "ok", "data": data})
 
 
 def problem(status: int, error: str, text: str) -> Problem:
@@ -51,6 +57,15 @@ def handle_problems(app: QuartTrio) -> None:
             if name == "Allow":
                 answer.headers[name] = value
         return answer
+
+    @app.errorhandler(StoreFailing)
+    async def without_store(error: StoreFailing) -> Problem:
+        # Its own text speaks of a message that was being sent.
+        return problem(503, error.code, "The store can't be reached right now")
+
+    @app.errorhandler(Refusal)
+    async def declined(error: Refusal) -> Problem:
+        return problem(503 if error.retry else 409, error.code, error.text)
 
     @app.errorhandler(ActorError)
     async def unanswered(error: ActorError) -> Problem:

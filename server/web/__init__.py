@@ -9,10 +9,28 @@ from __future__ import annotations
 from functools import cache
 from importlib.resources import files
 
+_SCRIPTS = (
+    "article.js",
+    "backoff.js",
+    "chat.js",
+    "components.js",
+    "composer.js",
+    "conversation.js",
+    "cursor.js",
+    "dom.js",
+    "editor.js",
+    "keepsakes.js",
+    "line.js",
+    "outbox.js",
+    "pictures.js",
+    "replies.js",
+    "rest.js",
+    "timeline.js",
+)
 _TYPES = {
     "index.html": "text/html; charset=utf-8",
     "chat.css": "text/css; charset=utf-8",
-    "chat.js": "text/javascript; charset=utf-8",
+    **dict.fromkeys(_SCRIPTS, "text/javascript; charset=utf-8"),
 }
 
 

@@ -1,18 +1,34 @@
-"""The order of a conversation, as laws over any sequence of what can happen to it."""
+"""What a pipeline may look back at, as laws over any sequence of facts."""
 
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 
-import pytest
 from attrs import evolve
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from server.chat import Component, Image, Limits, Message, Plain, Sender, Transcript, Turn, text_of
-from server.chat.components import weight_of
-from server.chat.model import ConversationKey
+from server.chat import (
+    Component,
+    ConversationKey,
+    HistoryReset,
+    Image,
+    Limits,
+    Message,
+    MessageAdded,
+    MessageEdited,
+    MessageRecalled,
+    Plain,
+    ReadUpTo,
+    ReplyEnded,
+    Role,
+    Sender,
+    Transcript,
+    Turn,
+    text_of,
+    weight_of,
+)
 
 from .chains import chains
 from .test_components import inline_data_in
@@ -21,146 +37,126 @@ NOON = datetime(2025, 1, 1, 12, tzinfo=UTC)
 ANN = Sender(id="ann", name="Ann")
 
 
-def say(transcript: Transcript, text: str = "Hi", *more: Component) -> Message:
-    return transcript.add((Plain(text), *more), sender=ANN, connection_id="c1", now=NOON)
+def message(number: int, *chain: Component, role: Role = "user", other: int | None = None) -> Message:
+    return Message(number, role, chain, NOON, "c1", ANN, seq=number, alternative_of=other)
 
 
-def reply(transcript: Transcript, text: str = "Hello") -> Message:
-    transcript.begin_reply(connection_id="c1", now=NOON).text = text
-    return transcript.end_reply(reason="stop")
+def said(transcript: Transcript, number: int, text: str = "Hi") -> Message:
+    new = message(number, Plain(text))
+    transcript.apply(MessageAdded(number, new))
+    return new
+
+
+def answered(transcript: Transcript, number: int, text: str, *, other: int | None = None) -> None:
+    transcript.apply(ReplyEnded(number, message(number, Plain(text), role="assistant", other=other)))
 
 
 class AnyConversation(RuleBasedStateMachine):
-    """Says, answers and resets at random, and compares with a plain list of all that was said."""
+    """Applies facts at random, and compares with a plain dictionary of all that there is."""
 
     @initialize(messages=st.integers(1, 5), size=st.sampled_from([1, 300, 2**20]))
     def begin(self, messages: int, size: int) -> None:
-        self.transcript = Transcript("epoch", Limits(messages, size))
-        self.given_ids: list[int] = []
-        self.seqs: list[int] = []
-        self.since_reset: list[Message] = []
-        self.questions: list[Message] = []
-        self.now = NOON
+        self.transcript = Transcript(Limits(messages, size))
+        self.last_id = self.seq = 0
+        self.there: dict[int, Message] = {}
+        self.opened: tuple[int, int | None] | None = None
 
-    def tick(self) -> datetime:
-        self.now += timedelta(seconds=1)
-        return self.now
+    def next_seq(self) -> int:
+        self.seq += 1
+        return self.seq
 
-    def took(self, seq: int | None) -> None:
-        assert seq is not None
-        self.seqs.append(seq)
+    def new_message(self, role: Role, chain: tuple[Component, ...], other: int | None = None) -> Message:
+        self.last_id += 1
+        moment = NOON + timedelta(seconds=self.last_id)
+        return Message(
+            self.last_id, role, chain, moment, "c1", ANN, seq=self.next_seq(), alternative_of=other
+        )
 
     @rule(chain=chains)
     def say(self, chain: tuple[Component, ...]) -> None:
-        now = self.tick()
-        message = self.transcript.add(chain, sender=ANN, connection_id="c1", now=now)
-        assert message.chain is chain
-        assert (message.role, message.sender, message.timestamp, message.is_final) == ("user", ANN, now, True)
-        assert message.content == text_of(chain)
-        self.given_ids.append(message.id)
-        self.took(message.seq)
-        self.since_reset.append(message)
-        self.questions.append(message)
+        new = self.new_message("user", chain)
+        assert new.content == text_of(chain)
+        self.transcript.apply(MessageAdded(self.seq, new))
+        self.there[new.id] = new
 
-    @precondition(lambda self: self.transcript.open_reply is None)
-    @rule()
-    def begin_reply(self) -> None:
-        opened = self.transcript.begin_reply(connection_id="c2", now=self.tick())
-        self.given_ids.append(opened.id)
-        self.began = self.now
+    @precondition(lambda self: self.opened is None)
+    @rule(data=st.data())
+    def begin_reply(self, data: st.DataObject) -> None:
+        """Its id is given out now, its seq when it ends."""
+        answers = [m.id for m in self.there.values() if m.role == "assistant"]
+        self.last_id += 1
+        self.opened = self.last_id, data.draw(st.sampled_from([None, *answers]))
 
-    @precondition(lambda self: self.transcript.open_reply is not None)
+    @precondition(lambda self: self.opened is not None)
     @rule(text=st.text(max_size=5))
-    def grow(self, text: str) -> None:
-        opened = self.transcript.open_reply
-        assert opened is not None
-        opened.text += text
-        shown = opened.so_far()
-        assert (shown.id, shown.timestamp) == (opened.id, self.began)
-        assert (shown.content, shown.is_final, shown.seq) == (opened.text, False, None)
+    def end_reply(self, text: str) -> None:
+        assert self.opened is not None
+        (number, other), self.opened = self.opened, None
+        new = Message(
+            number, "assistant", (Plain(text),), NOON, "c1", ANN, seq=self.next_seq(), alternative_of=other
+        )
+        self.transcript.apply(ReplyEnded(self.seq, new))
+        if other is not None:
+            self.there.pop(other, None)
+        self.there[number] = new
 
-    @precondition(lambda self: self.transcript.open_reply is not None)
-    @rule(otherwise=st.text(max_size=5))
-    def end_reply(self, otherwise: str) -> None:
-        opened = self.transcript.open_reply
-        assert opened is not None
-        message = self.transcript.end_reply(reason="stop", otherwise=otherwise, usage={"tokens": 1})
-        assert (message.id, message.timestamp, message.role) == (opened.id, self.began, "assistant")
-        assert (message.connection_id, message.is_final) == ("c2", True)
-        assert message.content == (opened.text or otherwise)
-        assert (message.finish_reason, message.usage) == ("stop", {"tokens": 1})
-        self.took(message.seq)
-        self.since_reset.append(message)
+    @precondition(lambda self: self.there)
+    @rule(chain=chains, data=st.data())
+    def edit(self, chain: tuple[Component, ...], data: st.DataObject) -> None:
+        number = data.draw(st.sampled_from(sorted(self.there)))
+        new = evolve(self.there[number], chain=chain, seq=self.next_seq(), edited_at=NOON)
+        self.transcript.apply(MessageEdited(self.seq, new))
+        self.there[number] = new
 
-    @precondition(lambda self: self.transcript.open_reply is None)
+    @precondition(lambda self: self.there)
+    @rule(data=st.data())
+    def recall(self, data: st.DataObject) -> None:
+        number = data.draw(st.sampled_from(sorted(self.there)))
+        self.transcript.apply(MessageRecalled(self.next_seq(), number, "ann", NOON))
+        del self.there[number]
+
+    @rule()
+    def read(self) -> None:
+        before = self.transcript.messages()
+        self.transcript.apply(ReadUpTo(self.next_seq(), "ann", self.last_id))
+        assert self.transcript.messages() == before
+
     @rule()
     def reset(self) -> None:
-        self.took(self.transcript.reset())
-        self.since_reset.clear()
-        self.questions.clear()
+        self.transcript.apply(HistoryReset(self.next_seq(), NOON))
+        self.there.clear()
         assert self.transcript.messages() == ()
 
-    @precondition(lambda self: self.transcript.open_reply is not None)
-    @rule()
-    def reset_too_early(self) -> None:
-        with pytest.raises(ValueError, match="is still open"):
-            self.transcript.reset()
-
-    @precondition(lambda self: self.transcript.open_reply is not None)
-    @rule()
-    def begin_another(self) -> None:
-        with pytest.raises(ValueError, match="is still open"):
-            self.transcript.begin_reply(connection_id="c2", now=self.now)
-
-    @precondition(lambda self: self.transcript.open_reply is None)
-    @rule()
-    def end_nothing(self) -> None:
-        with pytest.raises(ValueError, match="no reply is open"):
-            self.transcript.end_reply(reason="stop")
+    @rule(share=st.floats(0, 1))
+    def trim(self, share: float) -> None:
+        upto = int(self.last_id * share)
+        self.transcript.forget(upto)
+        self.there = {number: old for number, old in self.there.items() if number > upto}
 
     @invariant()
-    def ids_count_up_and_never_come_again(self) -> None:
-        assert self.given_ids == list(range(1, len(self.given_ids) + 1))
-        assert self.transcript.last_id == len(self.given_ids)
-
-    @invariant()
-    def seqs_have_no_holes(self) -> None:
-        assert self.seqs == list(range(1, len(self.seqs) + 1))
-        assert self.transcript.cursor == f"epoch.{len(self.seqs)}"
-
-    @invariant()
-    def what_is_kept_is_the_newest_oldest_first(self) -> None:
-        kept = [message.id for message in self.transcript.messages()]
-        assert kept == sorted(kept)
-        assert set(kept) <= {message.id for message in self.since_reset}
-        if self.since_reset:
-            assert kept[-1] == max(message.id for message in self.since_reset)
+    def what_is_kept_is_there_oldest_first(self) -> None:
+        kept = [old.id for old in self.transcript.messages()]
+        assert kept == sorted(set(kept))
+        assert set(kept) <= set(self.there)
 
     @invariant()
     def limits_hold(self) -> None:
         kept, limits = self.transcript.messages(), self.transcript.limits
-        size = sum(weight_of(message.chain) for message in kept)
+        size = sum(weight_of(old.chain) for old in kept)
         assert len(kept) <= max(limits.messages, 1)
         assert size <= limits.size or len(kept) == 1
         assert self.transcript._size == size
 
     @invariant()
-    def nothing_is_let_go_without_need(self) -> None:
-        kept, limits = self.transcript.messages(), self.transcript.limits
-        if limits.size == 2**20 and len(self.since_reset) <= limits.messages:
-            assert len(kept) == len(self.since_reset)
-
-    @invariant()
     def inline_data_is_not_kept(self) -> None:
-        assert not any(list(inline_data_in(message.chain)) for message in self.transcript.messages())
+        assert not any(list(inline_data_in(old.chain)) for old in self.transcript.messages())
 
     @invariant()
     def history_is_what_was_said_before_the_question(self) -> None:
         kept = self.transcript.messages()
-        for question in self.questions[-3:]:
-            history = self.transcript.before(question)
-            assert question.id not in {message.id for message in history}
-            assert list(history) == [m for m in kept if m.id < question.id or m.role == "assistant"]
+        for question in list(self.there.values())[-3:]:
+            expected = [m for m in kept if m.id < question.id or m.role == "assistant"]
+            assert list(self.transcript.before(question)) == expected
 
 
 # Before `begin` has run there is nothing to check; hypothesis runs initialize rules before any invariant.
@@ -170,52 +166,50 @@ TestAnyConversation.settings = settings(max_examples=80, stateful_step_count=30,
 
 def test_a_message_that_waited_knows_the_replies_before_it() -> None:
     """It was sent before they were finished, but it is answered after them."""
-    transcript = Transcript("epoch")
-    first = say(transcript, "one")
-    transcript.begin_reply(connection_id="c1", now=NOON).text = "to one"
-    second = say(transcript, "two")
-    third = say(transcript, "three")
-    transcript.end_reply(reason="stop")
+    transcript = Transcript()
+    first = said(transcript, 1, "one")
+    second, third = said(transcript, 3, "two"), said(transcript, 4, "three")
+    answered(transcript, 2, "to one")
 
-    assert [message.content for message in transcript.before(first)] == ["to one"]
-    assert [message.content for message in transcript.before(second)] == ["one", "to one"]
-    assert [message.content for message in transcript.before(third)] == ["one", "to one", "two"]
+    assert [old.content for old in transcript.before(first)] == ["to one"]
+    assert [old.content for old in transcript.before(second)] == ["one", "to one"]
+    assert [old.content for old in transcript.before(third)] == ["one", "to one", "two"]
 
 
 def test_a_question_let_go_of_still_has_its_history() -> None:
     """The transcript may be smaller than the queue of those who wait."""
-    transcript = Transcript("epoch", Limits(messages=1))
-    question = say(transcript)
-    say(transcript)
+    transcript = Transcript(Limits(messages=1))
+    question = said(transcript, 1)
+    said(transcript, 2)
 
     assert transcript.before(question) == ()
 
 
-def test_a_reply_without_text_says_something_else() -> None:
-    """Silence would look like a fault of the client."""
-    transcript = Transcript("epoch")
-    transcript.begin_reply(connection_id="c1", now=NOON)
+def test_of_two_answers_to_one_question_the_newer_is_looked_back_at() -> None:
+    """The person asked for another one because the first was no good."""
+    transcript = Transcript()
+    said(transcript, 1, "why?")
+    answered(transcript, 2, "because")
+    answered(transcript, 3, "for a reason", other=2)
 
-    assert transcript.end_reply(reason="error", otherwise="Sorry.").content == "Sorry."
+    assert [old.content for old in transcript.messages()] == ["why?", "for a reason"]
 
 
-def test_a_reply_keeps_its_place_by_id() -> None:
-    """Clients show messages by id, and history must not differ from what they saw."""
-    transcript = Transcript("epoch")
-    say(transcript)
-    transcript.begin_reply(connection_id="c1", now=NOON)
-    late = say(transcript, "Hurry")
-    answer = transcript.end_reply(reason="stop")
+def test_an_edit_of_what_was_let_go_of_brings_nothing_back() -> None:
+    """It would stand among newer messages as if it had just been said."""
+    transcript = Transcript(Limits(messages=1))
+    old = said(transcript, 1)
+    said(transcript, 2)
+    transcript.apply(MessageEdited(3, evolve(old, chain=(Plain("Ho"),))))
 
-    assert [message.id for message in transcript.messages()] == [1, answer.id, late.id]
-    assert (answer.seq, late.seq) == (3, 2)
+    assert [kept.id for kept in transcript.messages()] == [2]
 
 
 def test_the_newest_stays_shortened_if_it_weighs_too_much() -> None:
     """A history without the last message would be a lie, and one with all of it no bound on anything."""
-    transcript = Transcript("epoch", Limits(size=1000))
-    say(transcript, "small")
-    big = say(transcript, "\N{WAVING HAND SIGN}" * 10_000)
+    transcript = Transcript(Limits(size=1000))
+    said(transcript, 1, "small")
+    big = said(transcript, 2, "\N{WAVING HAND SIGN}" * 10_000)
 
     kept = transcript.messages()[-1]
     assert (kept.id, kept.seq) == (big.id, big.seq)
@@ -224,26 +218,9 @@ def test_the_newest_stays_shortened_if_it_weighs_too_much() -> None:
     assert weight_of(kept.chain) <= 1000
 
 
-def test_inline_data_is_told_once_and_not_kept() -> None:
-    """The pipeline sees the picture; history does not carry it again."""
-    transcript = Transcript("epoch")
-    message = say(transcript, "look", Image(url="u", base64="AAAA"))
-    (kept,) = transcript.messages()
-
-    assert message.chain[1] == Image(url="u", base64="AAAA")
-    assert kept == evolve(message, chain=(Plain("look"), Image(url="u", base64="")))
-
-
-def test_the_assistant_speaks_in_its_own_name() -> None:
-    """A pipeline has a name, and its replies bear it."""
-    transcript = Transcript("epoch", assistant=Sender("bot", "Bot"))
-
-    assert reply(transcript).sender == Sender("bot", "Bot")
-
-
 def test_a_turn_reads_as_text() -> None:
     """A text-only pipeline needs no more than that."""
-    question = say(Transcript("epoch"), "Hi ", Image())
+    question = message(1, Plain("Hi "), Image())
     turn = Turn(question, (), ANN, "p", "person", "default")
 
     assert turn.text == "Hi [Image]"

@@ -16,10 +16,16 @@ from typing import Any
 import pytest
 import trio
 import trio.testing
-from trio_websocket import ConnectionClosed, WebSocketConnection, WebSocketRequest, serve_websocket
+from trio_websocket import (
+    CloseReason,
+    ConnectionClosed,
+    WebSocketConnection,
+    WebSocketRequest,
+    serve_websocket,
+)
 
 from server.cli import main
-from server.cli.chat import Chat, ask_once, backoff, websocket_url
+from server.cli.chat import Chat, ask_once, backoff, hinted, websocket_url
 from server.cli.lines import Lines
 
 ROOT = Path(__file__).parents[2]
@@ -43,13 +49,14 @@ class FakeSocket:
     async def receive(self) -> Any:
         return json.loads(await self.connection.get_message())
 
-    async def greet(self) -> None:
+    async def greet(self, **more: Any) -> None:
         await self.send(
             type="connected",
             connection_id=self.id,
             pipeline_uuid="p",
             session_type="person",
             timestamp="2026-01-01T00:00:00.000Z",
+            **more,
         )
 
     async def reply(self, *chunks: str, id_: int = 2, asker: str | None = None, **data: Any) -> None:
@@ -76,12 +83,14 @@ async def echo(socket: FakeSocket) -> None:
 
 
 @asynccontextmanager
-async def serving(*talks: Talk) -> AsyncIterator[tuple[str, list[FakeSocket]]]:
+async def serving(*talks: Talk, level: int = 2) -> AsyncIterator[tuple[str, list[FakeSocket]]]:
     """A server whose n-th client gets the n-th talk, later ones the last. Yields host:port and clients."""
     clients: list[FakeSocket] = []
 
     async def handle(request: WebSocketRequest) -> None:
-        client = FakeSocket(await request.accept(), request.path, len(clients) + 1)
+        speaks = level == 2 and "triologue.v1" in request.proposed_subprotocols
+        accepted = await request.accept(subprotocol="triologue.v1" if speaks else None)
+        client = FakeSocket(accepted, request.path, len(clients) + 1)
         clients.append(client)
         with suppress(ConnectionClosed):
             await talks[min(client.number, len(talks)) - 1](client)
@@ -213,6 +222,141 @@ async def test_a_running_reply_goes_on_after_a_lost_socket() -> None:
     assert "bot …  upon a time\n" in screen.text
 
 
+async def test_what_was_not_acknowledged_is_said_again() -> None:
+    """With its name, so that a server that has it already does not take it twice; and from where one was."""
+    heard: list[Any] = []
+
+    async def lose(socket: FakeSocket) -> None:
+        await socket.greet(cursor="e.4")
+        heard.append(await socket.receive())
+        await socket.send(type="user_message", data={"id": 1, "seq": 5, "content": "hello"})
+        await socket.connection.aclose(1011)
+
+    async def take(socket: FakeSocket) -> None:
+        await socket.greet(cursor="e.5", resumed=True)
+        heard.append(await socket.receive())
+        name = heard[-1]["client_msg_id"]
+        await socket.send(type="ack", client_msg_id=name, id=1, seq=5, duplicate=True)
+        await socket.connection.aclose(1011)
+
+    async def end(socket: FakeSocket) -> None:
+        await socket.greet(cursor="e.5", resumed=True)
+        await socket.send(type="broadcast", message="third")
+        heard.append(await socket.receive())
+        await socket.connection.aclose(1000)
+
+    screen = Screen(("(connected", "hello"), ("* third", None))
+    async with serving(lose, take, end) as (host, clients):
+        assert await chat(host, screen) == 0
+
+    assert heard[0]["message"] == [{"type": "Plain", "text": "hello"}]
+    assert heard[1:] == [heard[0], {"type": "disconnect"}]
+    assert [client.path.partition("&")[2] for client in clients] == ["", "cursor=e.5", "cursor=e.5"]
+
+
+async def test_an_older_server_is_not_told_twice() -> None:
+    """It would take it for two; the person is told instead."""
+    heard: list[Any] = []
+
+    async def lose(socket: FakeSocket) -> None:
+        await socket.greet()
+        heard.append(await socket.receive())
+        await socket.connection.aclose(1011)
+
+    async def end(socket: FakeSocket) -> None:
+        await socket.greet()
+        heard.append(await socket.receive())
+        await socket.connection.aclose(1000)
+
+    screen = Screen(("(connected", "hello"), ("reconnecting)\n(connected", None))
+    async with serving(lose, end, level=1) as (host, _):
+        assert await chat(host, screen) == 0
+
+    assert [frame["type"] for frame in heard] == ["message", "disconnect"]
+
+
+async def test_what_is_put_off_is_said_again_until_it_is_taken() -> None:
+    """By the same name: it may have been stored after all."""
+    heard: list[Any] = []
+
+    async def talk(socket: FakeSocket) -> None:
+        await socket.greet()
+        for _ in range(2):
+            heard.append(await socket.receive())
+            name = heard[-1]["client_msg_id"]
+            await socket.send(type="error", message="Busy", code="busy", retry=True, client_msg_id=name)
+        heard.append(await socket.receive())
+        await socket.send(type="ack", client_msg_id=name, id=1, seq=1, duplicate=False)
+        await socket.reply("at last")
+        heard.append(await socket.receive())
+        await socket.connection.aclose(1000)
+
+    screen = Screen(("(connected", "hello"), ("at last\n", None))
+    async with serving(talk) as (host, _):
+        assert await chat(host, screen) == 0
+
+    assert heard == [heard[0]] * 3 + [{"type": "disconnect"}]
+    assert screen.text.endswith("(Busy; trying again)\nbot: at last\n")
+
+
+async def test_commands_are_about_one_s_newest_message() -> None:
+    """Which is known by its ack."""
+    heard: list[Any] = []
+
+    async def talk(socket: FakeSocket) -> None:
+        await socket.greet()
+        name = (await socket.receive())["client_msg_id"]
+        await socket.send(type="ack", client_msg_id=name, id=7, seq=1, duplicate=False)
+        await socket.send(type="broadcast", message="acked")
+        for _ in range(4):
+            heard.append(await socket.receive())
+        await socket.connection.aclose(1000)
+
+    typed = [("acked", "/edit goodbye"), ("", "/regenerate"), ("", "/stop"), ("", None)]
+    screen = Screen(("(connected", "/recall"), ("no message of yours", "hello"), *typed)
+    async with serving(talk) as (host, _):
+        assert await chat(host, screen) == 0
+
+    assert [(frame["type"], frame.get("id")) for frame in heard] == [
+        ("edit", 7),
+        ("regenerate", 7),
+        ("stop", None),
+        ("disconnect", None),
+    ]
+
+
+async def test_the_server_says_when_to_come_again() -> None:
+    """It scatters its clients over the moments after a restart; no backoff of ours on top."""
+
+    async def leave(socket: FakeSocket) -> None:
+        await socket.greet()
+        await socket.connection.aclose(1012, "the server is restarting, reconnect_ms=1")
+
+    def wait(failures: int) -> float:
+        raise AssertionError("the server has said when")
+
+    screen = Screen(("reconnecting)\n(connected", "hello"), ("you said hello\n", None))
+    async with serving(leave, echo) as (host, _):
+        with trio.fail_after(20):
+            assert await Chat(url(host), screen.read_line, screen.write, wait).run() == 0
+
+
+@pytest.mark.parametrize(
+    ("reason", "seconds"),
+    [
+        (None, None),
+        (CloseReason(1012, "the server is restarting, reconnect_ms=2500"), 2.5),
+        (CloseReason(1012, "the server is restarting"), None),
+        (CloseReason(1006, None), None),
+        (CloseReason(1012, "reconnect_ms=-5"), None),
+        (CloseReason(1012, "reconnect_ms=99999999999"), 99.999),
+    ],
+)
+def test_a_hint_is_read_from_the_close_s_reason(reason: CloseReason | None, seconds: float | None) -> None:
+    """And nobody can send us away for a year by it."""
+    assert hinted(reason) == seconds
+
+
 @pytest.mark.parametrize("code", [4400, 4401, 4403, 4404])
 async def test_a_final_refusal_ends_the_chat(code: int) -> None:
     """Asking again for a pipeline that isn't there would never end."""
@@ -278,6 +422,23 @@ async def test_asking_once_fails_when_the_reply_does() -> None:
 
     async with serving(talk) as (host, _):
         assert await ask_once(url(host), "hi", lambda text: None, pytest.fail) == 1
+
+
+async def test_asking_once_fails_when_the_message_is_refused() -> None:
+    """There will be no reply to wait for; another's refusal is no business of ours."""
+
+    async def talk(socket: FakeSocket) -> None:
+        await socket.greet()
+        name = (await socket.receive())["client_msg_id"]
+        await socket.send(type="error", message="No", code="busy", retry=True, client_msg_id="another")
+        await socket.send(type="error", message="Busy", code="busy", retry=True, client_msg_id=name)
+        await socket.receive()
+
+    complaints: list[str] = []
+    async with serving(talk) as (host, _):
+        assert await ask_once(url(host), "hi", pytest.fail, complaints.append) == 1
+
+    assert complaints == ["No", "Busy"]
 
 
 async def test_asking_once_fails_when_the_socket_closes_first() -> None:

@@ -68,6 +68,57 @@ def test_broadcasts_and_errors_are_lines() -> None:
     )
 
 
+def piece(delta: str, offset: int, id_: int = 2) -> dict[str, Any]:
+    return {"type": "response", "data": {"id": id_, "delta": delta, "offset": offset}}
+
+
+def test_pieces_are_written_as_they_come() -> None:
+    """Each says where it belongs; the whole comes with the last."""
+    view = View()
+
+    assert view.frame(piece("Once", 0)) == "bot: Once"
+    assert view.frame(piece(" upon", 4)) == " upon"
+    assert view.frame(reply("Once upon a time", final=True)) == " a time\n"
+
+
+def test_pieces_may_begin_anew() -> None:
+    """After a lost connection a reply is told as it stands; what is on the screen is not written twice."""
+    assert shown(piece("Once", 0), piece("Once upon", 0), piece(" a", 9)) == "bot: Once upon a"
+    assert shown(piece("Once", 0), piece("ward", 2)) == "bot: Once\nbot … Onward"
+
+
+def test_a_guest_who_comes_again_knows_its_words() -> None:
+    """They were said over another connection."""
+    connected = {"type": "connected", "connection_id": "2", "user": {"id": "ann", "name": "Ann"}}
+
+    assert shown(connected, user_message("hi", connection_id="1", sender={"id": "ann"})) == ""
+    assert shown(connected, user_message("hi", connection_id="1", sender={"id": "bob"})) == "someone: hi\n"
+
+
+@pytest.mark.parametrize(
+    ("frame", "line"),
+    [
+        ({"type": "edited", "data": {"content": "ho", "sender": {"name": "Ann"}}}, "(Ann now says: ho)\n"),
+        ({"type": "recalled", "id": 1}, "(a message was recalled)\n"),
+        ({"type": "reset", "seq": 1}, "(the history was deleted)\n"),
+        ({"type": "gap", "cursor": "e.1"}, "(some of what was said meanwhile is not shown here)\n"),
+        ({"type": "ack", "client_msg_id": "x", "id": 1, "seq": 1, "duplicate": False}, ""),
+        ({"type": "read", "user": "ann", "up_to": 1, "seq": 1}, ""),
+    ],
+)
+def test_what_was_done_to_messages_is_told(frame: dict[str, Any], line: str) -> None:
+    """Nothing on the screen can be unwritten."""
+    assert shown(frame) == line
+
+
+@pytest.mark.parametrize("reason", ["stopped", "interrupted"])
+def test_a_reply_that_was_cut_off_says_so(reason: str) -> None:
+    """Else its last words look like its end."""
+    whole = {"id": 2, "content": "Once", "is_final": True, "finish_reason": reason}
+
+    assert shown({"type": "response", "data": whole}) == f"bot: Once ({reason})\n"
+
+
 def test_others_cannot_take_over_the_terminal() -> None:
     """Escape codes move the cursor, change titles, and worse."""
     frames = [

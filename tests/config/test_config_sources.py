@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from server.config import Config, ConfigError, load
@@ -189,6 +189,36 @@ def test_a_variable_that_a_pipeline_takes_its_key_from_is_known(here: Path) -> N
     assert getattr(config.pipelines[0], "api_key", None) == "k"
 
 
+def test_the_store_s_address_may_come_from_a_variable_of_any_name(here: Path) -> None:
+    """Platforms hand out databases in a variable that they name; it wins over an address given otherwise."""
+    Path("triologue.toml").write_text('[storage]\nurl = "sqlite:///a.db"\nurl_env = "TRIOLOGUE_OUR_URL"')
+    given = {"TRIOLOGUE_OUR_URL": "postgresql://h/db", "TRIOLOGUE_STORAGE__URL": "sqlite:///b.db"}
+
+    assert load(environ=given).storage_url == "postgresql://h/db"
+
+
+def test_the_name_of_the_store_s_variable_may_come_from_a_variable(here: Path) -> None:
+    """A container has no file; and a name that leads nowhere is told as the operator wrote it."""
+    named = {"TRIOLOGUE_STORAGE__URL_ENV": "DATABASE_URL"}
+
+    assert load(environ={**named, "DATABASE_URL": "postgresql://h/db"}).storage_url == "postgresql://h/db"
+    assert refusal(None, named) == (
+        'TRIOLOGUE_STORAGE__URL_ENV = "DATABASE_URL": '
+        "expected the name of an environment variable that is set"
+    )
+    assert refusal(None, {**named, "DATABASE_URL": "mysql://me:hush@h/db"}) == (
+        'DATABASE_URL = "mysql://***@h/db": '
+        "expected sqlite:///path, or postgresql://user:password@host/name, or nothing"
+    )
+
+
+def test_half_of_encryption_in_a_variable_is_told_as_the_variable(here: Path) -> None:
+    """The file knows nothing of it."""
+    assert refusal(None, {"TRIOLOGUE_ENCRYPTION__KEY_STORE": "sqlite:///k"}) == (
+        'TRIOLOGUE_ENCRYPTION__KEY_STORE = "sqlite:///k": expected encryption.key_file beside it'
+    )
+
+
 def test_a_file_s_fault_is_told_though_a_variable_overrides_it(here: Path) -> None:
     """Checked whole: else the file breaks the day the variable goes."""
     Path("triologue.toml").write_text('bind = "x"')
@@ -226,6 +256,7 @@ NAMES = [
 ]
 
 
+@settings(deadline=None)  # on a busy machine a load takes as long as it takes
 @given(name=st.sampled_from(NAMES) | st.text(), value=st.text())
 def test_any_variable_is_taken_or_refused_in_one_line(name: str, value: str) -> None:
     """An environment holds whatever a shell put there, undecodable bytes (as lone surrogates) included."""

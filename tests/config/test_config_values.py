@@ -11,7 +11,7 @@ from typing import Any
 
 import attrs
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from server.config import (
@@ -35,7 +35,9 @@ PIPELINES = {
     "python": f'uuid = "{UUID}"\nname = "p"\nkind = "python"\nfunction = "m:f"\n',
     "webhook": f'uuid = "{UUID}"\nname = "w"\nkind = "webhook"\nurl = "http://h/"\n',
 }
-COMMON_KEYS = ("uuid", "name", "kind", "idle_timeout", "total_timeout")
+COMMON_KEYS = (
+    *("uuid", "name", "kind", "idle_timeout", "total_timeout", "unheard", "unheard_grace", "on_restart"),
+)
 PIPELINE_KEYS = {
     "echo": (*COMMON_KEYS, "delay"),
     "openai": (
@@ -49,8 +51,11 @@ PIPELINE_KEYS = {
 SECTION_KEYS = {
     "": ("bind", "data_dir", "log_level", "log_format"),
     "limits": ("message_size", "connections", "mailbox", "mailbox_bytes", "queue", "queue_bytes"),
-    "timeouts": ("drain", "send", "ping_interval", "pong", "chunk_interval"),
+    "timeouts": ("drain", "send", "ping_interval", "pong", "chunk_interval", "checkpoint"),
     "history": ("messages", "bytes", "conversations", "idle"),
+    "storage": ("url", "url_env", "readers"),
+    "retention": ("age", "messages", "every"),
+    "encryption": ("key_file", "key_store"),
     "cors": ("origins",),
     "tls": ("certfile", "keyfile"),
     "telemetry": ("otlp_endpoint", "otlp_sample"),
@@ -69,6 +74,7 @@ FILE = "the path of a file that exists"
 LISTED = "a list of origins, each scheme://host or scheme://host:port"
 VARIABLE = "the name of an environment variable that is set"
 WEB = "an http:// or https:// address"
+STORE = "sqlite:///path, or postgresql://user:password@host/name, or nothing"
 LEVELS = "debug, info, warning or error"
 FORMATS = "auto, json or human"
 KINDS = "echo, openai, python or webhook"
@@ -110,6 +116,23 @@ BAD = [
     ("history", "bytes", "1", SIZE),
     ("history", "conversations", "0", "a whole number of conversations from 1 to 1000000"),
     ("history", "idle", "inf", "a number of seconds from 0 to 3.16224e+07, but not 0"),
+    ("timeouts", "checkpoint", "0", "a number of seconds from 0 to 60, but not 0"),
+    ("storage", "url", '"sqlite://"', STORE),
+    ("storage", "url", '"sqlite:///"', STORE),
+    ("storage", "url", '"sqlite:///:memory:"', STORE),
+    ("storage", "url", '"triologue.db"', STORE),
+    ("storage", "url", '"mysql://h/db"', STORE),
+    ("storage", "url", '"postgresql://h"', STORE),
+    ("storage", "url", '"postgresql://h:x/db"', STORE),
+    ("storage", "url", '"postgresql+asyncpg://h/db"', STORE),
+    ("storage", "url", "false", STORE),
+    ("storage", "url_env", '"NOT_SET"', VARIABLE),
+    ("storage", "readers", "0", "a whole number of readers from 1 to 64"),
+    ("retention", "age", "-1", "a number of seconds from 0 to 3.16224e+09"),
+    ("retention", "messages", "-1", "a whole number of messages from 0 to 2147483647"),
+    ("retention", "every", "0", DAY),
+    ("encryption", "key_file", '"/nowhere"', FILE),
+    ("encryption", "key_store", '"keys.db"', STORE),
     ("cors", "origins", '"http://a"', LISTED),
     ("tls", "certfile", '"/nowhere.pem"', FILE),
     ("tls", "keyfile", '""', FILE),
@@ -127,6 +150,9 @@ BAD = [
     ("pipelines.echo", "kind", "[]", KINDS),
     ("pipelines.echo", "idle_timeout", "0", DAY),
     ("pipelines.echo", "total_timeout", "1979-05-27", DAY),
+    ("pipelines.echo", "unheard", '"stops"', "continue or stop"),
+    ("pipelines.echo", "unheard_grace", "-1", "a number of seconds from 0 to 86400"),
+    ("pipelines.echo", "on_restart", "true", "interrupt or resume"),
     ("pipelines.echo", "delay", "-0.1", "a number of seconds from 0 to 3600"),
     ("pipelines.openai", "base_url", '"ftp://h"', WEB),
     ("pipelines.openai", "base_url", '"http://h:x/"', WEB),
@@ -234,15 +260,20 @@ def test_the_example_loads_with_everything_uncommented(tmp_path: Path) -> None:
     )
     (tmp_path / "fullchain.pem").touch()
     (tmp_path / "privkey.pem").touch()
+    (tmp_path / "keys").touch()
     (tmp_path / "t.toml").write_text(example)
 
-    config = load(tmp_path / "t.toml", {"OPENAI_API_KEY": "k", "HOOK_SECRET": "s"})
+    config = load(
+        tmp_path / "t.toml",
+        {"OPENAI_API_KEY": "k", "HOOK_SECRET": "s", "TRIOLOGUE_STORAGE_URL": "sqlite:////chat.db"},
+    )
 
     assert [pipeline.kind for pipeline in config.pipelines] == ["echo", "openai", "python", "webhook"]
-    assert attrs.evolve(config, tls=Config().tls, pipelines=Config().pipelines) == Config()
+    examples = ("tls", "storage", "encryption", "pipelines")
+    assert attrs.evolve(config, **{name: getattr(Config(), name) for name in examples}) == Config()
     for table in tomllib.loads(example)["pipelines"]:
         missing = {*PIPELINE_KEYS[table["kind"]]} - table.keys()
-        assert missing <= {"idle_timeout", "total_timeout"}  # written once, for all kinds
+        assert missing <= {*COMMON_KEYS}  # written once, for all kinds
 
 
 @pytest.mark.parametrize(
@@ -307,6 +338,44 @@ def test_half_of_tls_is_refused(toml: Path, given_: str, lacking: str) -> None:
     said = refusal(toml, f'[tls]\n{given_} = "{toml}"')
 
     assert said == f'tls.{given_} = "{toml}": expected tls.{lacking} beside it'
+
+
+def test_a_key_store_without_master_keys_is_refused(toml: Path) -> None:
+    """Whoever names one believes that it is used: that what people say is sealed."""
+    said = refusal(toml, '[encryption]\nkey_store = "sqlite:///keys.db"')
+
+    assert said == 'encryption.key_store = "sqlite:///keys.db": expected encryption.key_file beside it'
+
+
+@pytest.mark.parametrize(
+    ("folder", "spelled"), [("/d/e", "/d/e"), ("/what? 100%", "/what%3F%20100%25"), ("d", "d")]
+)
+def test_what_is_stored_lies_in_the_data_directory(toml: Path, folder: str, spelled: str) -> None:
+    """One folder to look after, unless somebody wants it otherwise; its name may hold what URLs use."""
+    toml.write_text(f'data_dir = "{folder}"')
+
+    config = load(toml, {})
+
+    assert config.storage_url == f"sqlite:///{spelled}/triologue.db"
+    assert config.key_store_url == f"sqlite:///{spelled}/keys.db"
+    assert config.mark == Path(folder) / "mark"
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "sqlite:///chat.db",
+        "sqlite:////var/lib/chat.db",
+        "postgresql://u:p%40ss@h:5432/db",
+        "postgresql+psycopg://[::1]/db?sslmode=require",
+        "postgresql:///db?host=/run/postgresql",
+    ],
+)
+def test_a_store_s_address_is_taken_as_it_is(toml: Path, url: str) -> None:
+    """It is SQLAlchemy's to read, options included."""
+    toml.write_text(f'[storage]\nurl = "{url}"')
+
+    assert load(toml, {}).storage_url == url
 
 
 @pytest.mark.parametrize("key", ["uuid", "name"])
@@ -415,20 +484,36 @@ def test_every_secret_is_known_as_one(toml: Path) -> None:
         f"[[pipelines]]\n{openai}api_key_env = 'A_KEY'\n"
         f"[[pipelines]]\n{webhook}secret_env = 'A_SECRET'\n"
         "[telemetry]\notlp_endpoint = 'http://me:hush-6@h'\n"
+        f"[encryption]\nkey_file = '{toml}'\n"
+        "key_store = 'postgresql://me@h/db?sslmode=require&sslpassword=hush%2D7'\n"
+        "[storage]\nurl_env = 'A_URL'\n"
     )
 
-    config = load(toml, {"A_KEY": "hush-4", "A_SECRET": "hush-5"})
+    config = load(toml, {"A_KEY": "hush-4", "A_SECRET": "hush-5", "A_URL": "postgresql://me:hush%2D8@h/db"})
 
-    assert {f"hush-{number}" for number in range(1, 7)} <= set(config.secrets)
+    assert {f"hush-{number}" for number in range(1, 9)} <= set(config.secrets)
     assert "" not in config.secrets
     assert Config().secrets == ()
     assert "hush" not in repr(config)
+
+
+def test_a_database_s_user_and_options_are_no_secrets(toml: Path) -> None:
+    """They are words like "triologue" and "require": blotted out, the log would have holes in every line."""
+    toml.write_text("[storage]\nurl = 'postgresql://triologue@h/chat?sslmode=require'\n")
+
+    assert load(toml, {}).secrets == ()
 
 
 @pytest.mark.parametrize(
     ("section", "key", "value"),
     [
         ("telemetry", "otlp_endpoint", '"ftp://me:hush@h/"'),
+        ("storage", "url", '"postgres://me:hush@h/db"'),
+        ("storage", "url", '"postgresql://me:hush@h:x/db"'),
+        ("storage", "url", '"postgresql://h/?password=hush"'),
+        ("storage", "url_env", '"postgresql://me:hush@h/db"'),
+        ("encryption", "key_store", '"mysql://me:hush@h/db"'),
+        ("encryption", "key_store", '"postgresql://me:hush@h/db"'),
         ("pipelines.openai", "base_url", '"ftp://me:hush@h/"'),
         ("pipelines.openai", "base_url", '"me:hush@h"'),
         ("pipelines.openai", "base_url", '"ftp://h/?key=hush"'),
@@ -489,6 +574,7 @@ values = st.recursive(
 )
 
 
+@settings(deadline=None)
 @given(address=st.sampled_from(ADDRESSES), value=values)
 def test_any_value_loads_or_is_refused_in_one_line(
     tmp_path_factory: pytest.TempPathFactory, address: tuple[str, str], value: Any
@@ -506,6 +592,7 @@ def test_any_value_loads_or_is_refused_in_one_line(
         assert line.isprintable()
 
 
+@settings(deadline=None)
 @given(key=texts, section=st.sampled_from(["", "limits", "pipelines.echo"]))
 def test_any_unknown_key_is_refused_in_one_line(
     tmp_path_factory: pytest.TempPathFactory, key: str, section: str

@@ -10,8 +10,8 @@ import trio.testing
 from attrs import define, field
 
 from actors import Envelope, Observer
-from server.chat import Turn, text_of
-from server.messages import Deliver, MessagePosted, ReplyEnded, ReplyGrew, Say
+from server.chat import MessageAdded, ReplyEnded, Turn, text_of
+from server.messages import Deliver, Happened, ReplyGrew, Say
 from server.pipeline import Finish
 from tests.in_memory import running
 
@@ -43,8 +43,10 @@ class Journal(Observer):
             self.said[envelope.origin.id] = text_of(message.chain)
         if isinstance(message, Deliver):
             event = message.event
-            if isinstance(event, MessagePosted | ReplyGrew | ReplyEnded):
+            if isinstance(event, ReplyGrew):
                 self.came[envelope.origin.id].append(event.message.content)
+            if isinstance(event, Happened) and isinstance(event.fact, MessageAdded | ReplyEnded):
+                self.came[envelope.origin.id].append(event.fact.message.content)
 
 
 async def test_every_frame_out_names_the_frame_in_that_it_comes_of() -> None:

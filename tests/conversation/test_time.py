@@ -76,20 +76,20 @@ async def test_even_a_reply_that_swallows_cancellation_frees_its_conversation(
         await trio.sleep(10_000)
 
 
-async def test_a_conversation_nobody_used_for_a_day_leaves(autojump_clock: MockClock) -> None:
-    """Its memory is given back; who comes later finds a new one."""
+async def test_a_conversation_nobody_used_for_long_leaves(autojump_clock: MockClock) -> None:
+    """Its memory is given back; who comes later finds it whole."""
     async with running(EchoModel) as server:
         client = await server.connect("session_id=old")
         client.say("hello")
         await client.final()
         client.leave()
-        await trio.sleep(86_000)
+        await trio.sleep(250)
         assert server.addresses("/person/old")
         await trio.sleep(1_000)
         assert not server.addresses("/person/old")
         again = await server.connect("session_id=old")
-        again.say("who am I?")
-        assert (await again.receive())["data"]["id"] == 1
+        again.say("where were we?")
+        assert (await again.receive())["data"]["id"] == 3
 
 
 async def test_a_conversation_with_somebody_in_it_stays(autojump_clock: MockClock) -> None:
@@ -116,7 +116,7 @@ async def test_unused_conversations_leave_in_the_order_they_were_left(autojump_c
 
 
 async def test_a_drain_gives_replies_their_time_and_then_closes(autojump_clock: MockClock) -> None:
-    """Finished where it can be, interrupted where not, and 1012 last."""
+    """Finished where it can be, interrupted where not, and 1012 last; who waits, waits for a successor."""
     async with running(Patient, Config(timeouts=Timeouts(drain=5.0))) as server:
         slow, idle = await server.connect("session_id=slow"), await server.connect("session_id=idle")
         slow.say("drip")
@@ -124,14 +124,13 @@ async def test_a_drain_gives_replies_their_time_and_then_closes(autojump_clock: 
         await slow.until(lambda frame: frame["type"] == "response")
         begun = trio.current_time()
         server.draining.set()
-        interrupted, never_begun = await slow.final(), await slow.final()
+        interrupted = await slow.final()
         assert trio.current_time() - begun == pytest.approx(5.0, abs=0.1)
         assert await slow.receive() == {"closed": 1012}
         assert await idle.receive() == {"closed": 1012}
 
-    assert interrupted["finish_reason"] == never_begun["finish_reason"] == "interrupted"
+    assert interrupted["finish_reason"] == "interrupted"
     assert interrupted["content"].startswith("drip drip ")
-    assert never_begun["content"] == "Sorry, the server is restarting. Please ask again."
 
 
 async def test_no_timer_outlives_its_reply(autojump_clock: MockClock) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from ssl import SSLContext
 from typing import Any
 
 import pytest
@@ -65,20 +66,34 @@ def is_final(frame: Frame) -> bool:
 
 
 @asynccontextmanager
-async def connect(url: str, *, seconds: float = 30.0, headers: Any = None) -> AsyncIterator[Client]:
+async def connect(
+    url: str,
+    *,
+    seconds: float = 30.0,
+    headers: Any = None,
+    ssl_context: SSLContext | None = None,
+    level: int = 0,
+) -> AsyncIterator[Client]:
     """A client that has heard `connected`; nothing in the block may take longer than *seconds*."""
     with trio.fail_after(seconds):
-        async with refused(url, headers=headers) as client:
+        async with refused(url, headers=headers, ssl_context=ssl_context, level=level) as client:
             client.connected = await client.receive()
             assert client.connected["type"] == "connected", client.connected
             yield client
 
 
 @asynccontextmanager
-async def refused(url: str, *, headers: Any = None) -> AsyncIterator[Client]:
+async def refused(
+    url: str, *, headers: Any = None, ssl_context: SSLContext | None = None, level: int = 0
+) -> AsyncIterator[Client]:
     """An open socket on which nothing has been read yet."""
     async with open_websocket_url(
-        url, extra_headers=headers, max_message_size=2**28, message_queue_size=1000
+        url,
+        ssl_context=ssl_context,
+        subprotocols=["triologue.v1"] if level == 2 else None,
+        extra_headers=headers,
+        max_message_size=2**28,
+        message_queue_size=1000,
     ) as socket:
         try:
             yield Client(socket)

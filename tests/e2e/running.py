@@ -10,7 +10,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from urllib.error import HTTPError
@@ -69,13 +69,21 @@ WAYS = tuple(COMMANDS)
 class Triologue:
     """One running server process and everything it prints."""
 
-    def __init__(self, way: str, folder: Path, settings: str = PIPELINES, bind: str = "127.0.0.1:0") -> None:
+    def __init__(
+        self,
+        way: str,
+        folder: Path,
+        settings: str = PIPELINES,
+        bind: str = "127.0.0.1:0",
+        options: Sequence[str] = (),
+    ) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         config = folder / "triologue.toml"
         config.write_text(settings)
         command = list(COMMANDS[way])
         if way == "hypercorn":
             command += ["--bind", bind]
+        command += options
         self.way = way
         self.folder = folder
         self.lines: list[str] = []

@@ -8,12 +8,13 @@ import uuid
 from collections.abc import Callable, Iterator
 from itertools import pairwise
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
-from urllib.parse import urlencode, urlsplit
+from typing import TYPE_CHECKING, cast
+from urllib.parse import urlencode
 
 import pytest
 
-from .browser import NEEDS_PLAYWRIGHT, Visitor, chromium, visitor
+from .browser import NEEDS_PLAYWRIGHT, chromium
+from .chat_page import Chat, visits
 from .running import ECHO, OTHER, SLOW, Triologue, running
 
 pytest.importorskip("playwright.sync_api", reason=NEEDS_PLAYWRIGHT)
@@ -49,53 +50,6 @@ _KEEP_SOCKETS = """
 """
 
 
-class Chat:
-    """The chat page as its user sees it."""
-
-    def __init__(self, visitor: Visitor) -> None:
-        self.visitor = visitor
-        self.page = visitor.page
-        self.status = self.page.locator("#status")
-        self.messages = self.page.locator("#messages article")
-        self.texts = self.messages.locator(".text")
-        self.notes = self.page.locator("#messages .note")
-
-    def open(self, server: Triologue, pipeline: str, session_id: str, session_type: str = "person") -> Chat:
-        """Show a conversation, and wait until it may be spoken in."""
-        query = {"pipeline": pipeline, "session_type": session_type, "session_id": session_id}
-        self.page.goto(f"{server.url}/?{urlencode(query)}")
-        self.wait_connected()
-        return self
-
-    def wait_connected(self) -> None:
-        expect(self.status).to_have_attribute("data-state", "connected")
-
-    def say(self, text: str) -> None:
-        """Type *text* and press Enter."""
-        self.page.get_by_label("Message", exact=True).fill(text)
-        self.page.keyboard.press("Enter")
-
-    def choose(self, session_type: str) -> None:
-        """Press *Person* or *Group*, and wait until that conversation is there."""
-        with self.page.expect_response(re.compile(rf"/ws/messages/{session_type.lower()}\b")):
-            self.page.locator("fieldset").get_by_text(session_type, exact=True).click()
-        self.wait_connected()
-
-    def shows(self, *texts: str) -> None:
-        """Wait until exactly these messages are there, finished, in this order."""
-        expect(self.texts).to_have_text(list(texts))
-        expect(self.page.locator(".streaming")).to_have_count(0)
-
-    def forgive_unanswered(self) -> None:
-        """Forget Chromium's own lines about attempts to connect while no server was there."""
-        expected = re.compile("net::ERR_CONNECTION_(REFUSED|RESET)")
-        complaints = self.visitor.complaints
-        complaints[:] = [line for line in complaints if not expected.search(line)]
-
-    def evaluate(self, expression: str) -> Any:
-        return self.page.evaluate(expression)
-
-
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
     """One browser for all these tests; every visitor's window is still his own."""
@@ -112,20 +66,9 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Triologue]:
 
 @pytest.fixture
 def visit(browser: Browser) -> Iterator[Callable[[], Chat]]:
-    """Makes visitors, and sees that their browsers had nothing to complain of and asked nobody else."""
-    chats: list[Chat] = []
-
-    def come() -> Chat:
-        chats.append(Chat(visitor(browser)))
-        return chats[-1]
-
-    yield come
-    for chat in chats:
-        chat.visitor.context.close()
-    for chat in chats:
-        assert chat.visitor.complaints == []
-        asked = {urlsplit(url) for url in chat.visitor.requests}
-        assert {url.hostname for url in asked if url.scheme != "data"} <= {"127.0.0.1"}
+    """Makes visitors, with nothing in their browsers to complain of."""
+    with visits(browser) as come:
+        yield come
 
 
 @pytest.fixture
@@ -144,7 +87,7 @@ def test_a_message_is_shown_and_its_reply_streams_in(
 ) -> None:
     """The main job: the reader sees the text grow, not only its end."""
     text = " ".join(f"word{number}" for number in range(30))
-    chat = visit().open(server, SLOW, session_id)
+    chat = visit().open(server.url, SLOW, session_id)
     chat.evaluate(_WATCH)
 
     chat.say(text)
@@ -162,7 +105,7 @@ def test_a_reply_that_is_not_finished_is_marked(
     server: Triologue, visit: Callable[[], Chat], session_id: str, tmp_path: Path
 ) -> None:
     """Eyes see a cursor, and a screen reader is not told every word."""
-    chat = visit().open(server, OTHER, session_id)
+    chat = visit().open(server.url, OTHER, session_id)
     chat.say(f"gate {tmp_path / 'open'}")
 
     expect(chat.messages.last).to_have_text(re.compile("waiting $"))
@@ -178,7 +121,7 @@ def test_everybody_in_a_group_sees_the_message_and_the_reply(
     server: Triologue, visit: Callable[[], Chat], session_id: str
 ) -> None:
     """A group is what its members share; whose message it is looks different to each."""
-    alice, bob = (visit().open(server, ECHO, session_id, "group") for _ in range(2))
+    alice, bob = (visit().open(server.url, ECHO, session_id, "group") for _ in range(2))
 
     alice.say("hello bob")
 
@@ -194,14 +137,14 @@ def test_whoever_comes_later_sees_what_was_said(
     server: Triologue, visit: Callable[[], Chat], session_id: str, tmp_path: Path
 ) -> None:
     """History and the running reply join without a seam."""
-    early = visit().open(server, OTHER, session_id, "group")
+    early = visit().open(server.url, OTHER, session_id, "group")
     early.say("say one two")
     early.shows("say one two", "one two ")
     question = f"gate {tmp_path / 'open'}"
     early.say(question)
     expect(early.texts.last).to_have_text("waiting ")
 
-    late = visit().open(server, OTHER, session_id, "group")
+    late = visit().open(server.url, OTHER, session_id, "group")
     expect(late.texts).to_have_text(["say one two", "one two ", question, "waiting "])
     (tmp_path / "open").touch()
 
@@ -211,8 +154,8 @@ def test_whoever_comes_later_sees_what_was_said(
 
 def test_the_session_types_are_apart(server: Triologue, visit: Callable[[], Chat], session_id: str) -> None:
     """What is said in one is not for the other, also after switching there and back."""
-    chat = visit().open(server, ECHO, session_id)
-    member = visit().open(server, ECHO, session_id, "group")
+    chat = visit().open(server.url, ECHO, session_id)
+    member = visit().open(server.url, ECHO, session_id, "group")
     chat.say("private")
     chat.shows("private", "private")
 
@@ -257,21 +200,23 @@ def test_the_page_outlives_its_server(
     end: Callable[[Triologue], None],
     said: str,
 ) -> None:
-    """It says so, comes back by itself, shows nothing twice, and works as before."""
+    """It says so, comes back by itself, shows nothing twice, and says what was written meanwhile."""
     server, succeed = server_and_successor
-    chat = visit().open(server, ECHO, session_id)
+    chat = visit().open(server.url, ECHO, session_id)
     chat.say("before")
     chat.shows("before", "before")
 
     end(server)
     expect(chat.status).to_have_attribute("data-state", "lost")
     expect(chat.status).to_contain_text(said)
-    expect(chat.page.get_by_role("button", name="Send")).to_be_disabled()
+    chat.say("meanwhile")
+    expect(chat.page.locator(".pending .text")).to_have_text("meanwhile")
     succeed()
     chat.wait_connected()
+    chat.shows("before", "before", "meanwhile", "meanwhile")
     chat.say("after")
 
-    chat.shows("before", "before", "after", "after")
+    chat.shows("before", "before", "meanwhile", "meanwhile", "after", "after")
     chat.forgive_unanswered()
 
 
@@ -282,19 +227,19 @@ def test_a_reply_that_the_server_took_with_it_is_not_awaited_for_ever(
 ) -> None:
     """A cursor that blinks under half an answer would promise what nobody will say."""
     server, succeed = server_and_successor
-    chat = visit().open(server, OTHER, session_id)
+    chat = visit().open(server.url, OTHER, session_id)
     chat.say("hang")
     expect(chat.texts).to_have_text(["hang", "so far"])
 
     server.kill()
     expect(chat.status).to_have_attribute("data-state", "lost")
     succeed()
-    # What a browser says when its network is back: no need to wait longer.
-    chat.evaluate("dispatchEvent(new Event('online'))")
+    chat.hurry()
     chat.wait_connected()
 
-    expect(chat.messages).to_have_count(2)
     expect(chat.page.locator(".streaming, [aria-busy=true]")).to_have_count(0)
+    expect(chat.messages).to_have_count(2)
+    expect(chat.marks.last).to_have_text("interrupted")
     chat.forgive_unanswered()
 
 
@@ -303,9 +248,9 @@ def test_a_reset_before_the_server_ends_hides_nothing_of_its_successor(
     visit: Callable[[], Chat],
     session_id: str,
 ) -> None:
-    """A server that lost its history counts messages anew, from ids that were reset away."""
+    """Whatever the page knows to be forgotten, what its server says next is new."""
     server, succeed = server_and_successor
-    chat = visit().open(server, ECHO, session_id)
+    chat = visit().open(server.url, ECHO, session_id)
     chat.page.on("dialog", lambda dialog: dialog.accept())
     chat.say("forget me")
     chat.shows("forget me", "forget me")
@@ -315,7 +260,7 @@ def test_a_reset_before_the_server_ends_hides_nothing_of_its_successor(
     server.kill()
     expect(chat.status).to_have_attribute("data-state", "lost")
     succeed()
-    chat.evaluate("dispatchEvent(new Event('online'))")
+    chat.hurry()
     chat.wait_connected()
     chat.say("anew")
 
@@ -327,7 +272,7 @@ def test_a_reset_empties_the_conversation(
     server: Triologue, visit: Callable[[], Chat], session_id: str
 ) -> None:
     """Also for whoever loads the page again; and it goes on."""
-    chat = visit().open(server, ECHO, session_id)
+    chat = visit().open(server.url, ECHO, session_id)
     asked: list[str] = []
 
     def agree(dialog: Dialog) -> None:
@@ -368,7 +313,7 @@ def test_a_reset_while_a_reply_is_written_leaves_nothing_of_it(
         socket.connect_to_server().on_message(pass_on)
 
     chat.page.route_web_socket(re.compile("/ws/connect"), relay)
-    chat.open(server, OTHER, session_id)
+    chat.open(server.url, OTHER, session_id)
     chat.say("hang")
     expect(chat.texts).to_have_text(["hang", "so far"])
 
@@ -387,10 +332,10 @@ def test_a_reset_while_a_reply_is_written_leaves_nothing_of_it(
 def test_what_was_forgotten_while_the_page_was_away_goes(
     server: Triologue, visit: Callable[[], Chat], session_id: str
 ) -> None:
-    """Somebody else's reset is not told to the page; its history is."""
+    """Somebody else's reset is told to the page when it is back."""
     chat = visit()
     chat.visitor.context.add_init_script(_KEEP_SOCKETS)
-    chat.open(server, ECHO, session_id, "group")
+    chat.open(server.url, ECHO, session_id, "group")
     chat.say("forget me")
     chat.shows("forget me", "forget me")
 
@@ -408,7 +353,7 @@ def test_a_picture_is_shown_before_and_after_it_is_sent(
     server: Triologue, visit: Callable[[], Chat], session_id: str
 ) -> None:
     """To the one who picked it and to everybody else; once, and without its stand-in text."""
-    alice, bob = (visit().open(server, ECHO, session_id, "group") for _ in range(2))
+    alice, bob = (visit().open(server.url, ECHO, session_id, "group") for _ in range(2))
     alice.page.get_by_label("Add a picture").set_input_files(
         {"name": "dot.png", "mimeType": "image/png", "buffer": PICTURE}
     )
@@ -426,9 +371,42 @@ def test_a_picture_is_shown_before_and_after_it_is_sent(
         assert is_loaded(picture)
 
 
+def test_what_is_done_to_a_message_is_seen_by_all(
+    server: Triologue, visit: Callable[[], Chat], session_id: str
+) -> None:
+    """Edited, recalled, stopped, answered again: now, and for whoever comes later."""
+    alice, bob = (visit().open(server.url, OTHER, session_id, "group") for _ in range(2))
+    alice.agree()
+    alice.say("say teh cat")
+    bob.shows("say teh cat", "teh cat ")
+    expect(bob.messages.first.get_by_role("button")).to_have_count(0)
+
+    alice.act("Edit", alice.messages.first)
+    alice.page.get_by_label("New text").fill("say the cat")
+    alice.page.get_by_label("New text").press("Enter")
+    bob.shows("say the cat", "teh cat ")
+    alice.act("Answer again", alice.messages.last)
+    bob.shows("say the cat", "the cat ")
+    alice.say("hang")
+    expect(bob.texts.last).to_have_text("so far")
+    alice.stop.click()
+    bob.shows("say the cat", "the cat ", "hang", "so far")
+    expect(bob.marks).to_have_text(["edited", "", "", "stopped"])
+    alice.act("Recall", alice.messages.nth(2))
+
+    late = visit().open(server.url, OTHER, session_id, "group")
+    for chat in (alice, bob, late):
+        chat.shows("say the cat", "the cat ", "so far")
+        expect(chat.marks).to_have_text(["edited", "", "stopped"])
+    alice.page.reload()
+    alice.wait_connected()
+    alice.shows("say the cat", "the cat ", "so far")
+    expect(alice.messages.first.get_by_role("button")).to_have_text(["Edit", "Recall"])
+
+
 def test_what_others_wrote_stays_text(server: Triologue, visit: Callable[[], Chat], session_id: str) -> None:
     """A message, a reply or a broadcast that is HTML is somebody's attempt on the reader's browser."""
-    alice, bob = (visit().open(server, ECHO, session_id, "group") for _ in range(2))
+    alice, bob = (visit().open(server.url, ECHO, session_id, "group") for _ in range(2))
 
     alice.say(HOSTILE)
     path = f"/api/v1/pipelines/{ECHO}/ws/broadcast"

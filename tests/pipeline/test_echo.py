@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 import trio
 import trio.testing
+from attrs import evolve
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -23,6 +24,13 @@ def test_the_pieces_add_up_to_the_text(text: str) -> None:
 async def test_words_come_one_by_one() -> None:
     """The echo is there to see streaming work."""
     assert (await listen(EchoModel(), turn(" one  two\nthree"))).pieces == [" ", "one  ", "two\n", "three"]
+
+
+async def test_an_echo_goes_on_where_another_process_stopped() -> None:
+    """It knows what it would have said."""
+    rest = await listen(EchoModel(), evolve(turn("one two three"), so_far="one "))
+
+    assert rest.pieces == ["two ", "three"]
 
 
 async def test_a_picture_is_echoed_as_its_text_form() -> None:

@@ -6,6 +6,7 @@ import base64
 from typing import Any
 
 import pytest
+from attrs import evolve
 
 from server.chat import At, Component, Image, Plain, Voice
 from server.pipeline.openai_request import chat_messages
@@ -91,3 +92,11 @@ def test_empty_messages_are_left_out() -> None:
     said = chat_messages(turn("now", history=(message(""),)), system_prompt=None, history=9, vision=False)
 
     assert said == [{"role": "user", "content": "now"}]
+
+
+def test_what_was_said_so_far_comes_last() -> None:
+    """A reply that another process began is gone on with, not given again."""
+    resumed = evolve(turn("tell me a story"), so_far="Once upon")
+    said = chat_messages(resumed, system_prompt=None, history=9, vision=False)
+
+    assert said[1:] == [{"role": "assistant", "content": "Once upon"}]

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 import trio
+from attrs import evolve
 
 from server.chat import At, Forward, Image, Plain, Quote
 from server.chat.components import ForwardNode
@@ -121,6 +122,15 @@ async def test_the_turn_is_posted_in_the_documented_shape(upstream: FakeUpstream
         "session_type": "person",
         "session_id": "s1",
     }
+
+
+async def test_an_endpoint_is_told_what_was_said_so_far(upstream: FakeUpstream, make: Make) -> None:
+    """Of a reply that another process began; of no other, lest it looks as if something had been said."""
+    upstream.plays(OK)
+    await listen(make(), evolve(turn("hi"), so_far="Hel"))
+
+    (request,) = upstream.requests
+    assert request.json["so_far"] == "Hel"
 
 
 async def test_plain_text_streams_as_it_comes(upstream: FakeUpstream, make: Make) -> None:

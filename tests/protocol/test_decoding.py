@@ -38,7 +38,7 @@ from server.protocol import (
     encode,
     message_data,
 )
-from server.protocol.codec import MAX_DEPTH, MAX_VALUES
+from server.protocol.shape import MAX_DEPTH, MAX_VALUES
 
 from .messages import message
 

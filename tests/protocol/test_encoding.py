@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta, timezone
 from typing import Any
 
 import pytest
+from attrs import evolve
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -26,15 +27,22 @@ from server.chat import (
     Voice,
 )
 from server.protocol import (
+    AckFrame,
     BroadcastFrame,
     CloseCode,
     ConnectedFrame,
+    DeltaData,
+    EditedFrame,
     ErrorFrame,
+    GapFrame,
     MessageFrame,
     PongFrame,
+    RecalledFrame,
+    ResetFrame,
     ResponseFrame,
     SenderData,
     ServerFrame,
+    UserHasReadFrame,
     UserMessageFrame,
     decode,
     encode,
@@ -116,11 +124,52 @@ CONNECTED = ConnectedFrame(
                 "data": {**FINAL, "finish_reason": "stop", "usage": {"tokens": 3}},
             },
         ),
+        (
+            UserMessageFrame(
+                "group",
+                message_data(message(client_msg_id="x", reply_to=3, edited_at=NOON, alternative_of=5)),
+            ),
+            {
+                "type": "user_message",
+                "session_type": "group",
+                "data": {**FINAL, "client_msg_id": "x", "reply_to": 3, "edited_at": AT, "alternative_of": 5},
+            },
+        ),
+        (
+            ResponseFrame("person", DeltaData(2, "", 0)),
+            {"type": "response", "session_type": "person", "data": {"id": 2, "delta": "", "offset": 0}},
+        ),
+        (
+            ResponseFrame("person", evolve(message_data(message()), delta="", offset=2)),
+            {"type": "response", "session_type": "person", "data": {**FINAL, "delta": "", "offset": 2}},
+        ),
+        (
+            AckFrame("x", 1, 2, duplicate=False),
+            {"type": "ack", "client_msg_id": "x", "id": 1, "seq": 2, "duplicate": False},
+        ),
+        (EditedFrame(message_data(message())), {"type": "edited", "data": FINAL}),
+        (
+            RecalledFrame(1, "ann", 2, AT),
+            {"type": "recalled", "id": 1, "by": "ann", "seq": 2, "timestamp": AT},
+        ),
+        (ResetFrame(2, AT), {"type": "reset", "seq": 2, "timestamp": AT}),
+        (UserHasReadFrame("ann", 1, 2), {"type": "read", "user": "ann", "up_to": 1, "seq": 2}),
+        (GapFrame("e.2", "future"), {"type": "gap", "cursor": "e.2", "reason": "future"}),
         (PongFrame(AT), {"type": "pong", "timestamp": AT}),
         (BroadcastFrame("Hi all", AT), {"type": "broadcast", "message": "Hi all", "timestamp": AT}),
         (
             ErrorFrame("Not now", "busy", retry=True),
             {"type": "error", "message": "Not now", "code": "busy", "retry": True},
+        ),
+        (
+            ErrorFrame("Not so", "conflict", client_msg_id="x"),
+            {
+                "type": "error",
+                "message": "Not so",
+                "code": "conflict",
+                "retry": False,
+                "client_msg_id": "x",
+            },
         ),
         (
             ErrorFrame("Invalid JSON format", "bad_request"),

@@ -81,6 +81,8 @@ class House:
     listener: Listener
     nursery: trio.Nursery
     top: Top
+    drains: list[None]
+    """One for each time that the server was asked to end."""
 
     @property
     def draining(self) -> trio.Event:
@@ -172,8 +174,10 @@ async def until(condition: Callable[[], object]) -> None:
 
 
 @asynccontextmanager
-async def house(watchdog: Watchdog | None = None) -> AsyncIterator[House]:
-    """A system whose root has no children yet."""
+async def house(
+    watchdog: Watchdog | None = None, furnish: Callable[[Top], Mapping[str, Any]] = lambda top: {}
+) -> AsyncIterator[House]:
+    """A system whose root has no children, but for those of *furnish*, which says what they serve as."""
     system = ActorSystem()
     listener = Listener(("127.0.0.1:8000",), True)
     async with trio.open_nursery() as nursery:
@@ -182,16 +186,20 @@ async def house(watchdog: Watchdog | None = None) -> AsyncIterator[House]:
         nursery.start_soon(run, name="system")
         await until(lambda: (view := system.actor("top")) is not None and view.state is State.IDLE)
         nobody: ActorRef[Any] = top.ref
-        services = Services(
-            registry=nobody,
-            directory=nobody,
-            pipelines={},
-            origins=OriginPolicy(frozenset({"https://app.example"})),
-            page=lambda name: None,
-            system=system,
-            draining=listener.draining,
-            watchdog=watchdog,
-        )
-        yield House(system, create_app(services), listener, nursery, top)
+        drains: list[None] = []
+        services: dict[str, Any] = {
+            "registry": nobody,
+            "directory": nobody,
+            "storage": nobody,
+            "pipelines": {},
+            "origins": OriginPolicy(frozenset({"https://app.example"})),
+            "page": lambda name: None,
+            "system": system,
+            "draining": listener.draining,
+            "drain": lambda: drains.append(None),
+            "watchdog": watchdog,
+            **furnish(top),
+        }
+        yield House(system, create_app(Services(**services)), listener, nursery, top, drains)
         system.stop()
         nursery.cancel_scope.deadline = trio.current_time() + 60

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 
 import pytest
 
+import server.web
 from server.web import page
 
+STATIC = Path(server.web.__file__).parent / "static"
+SCRIPTS = sorted(path.name for path in STATIC.glob("*.js"))
 FILES = {
     "index.html": "text/html; charset=utf-8",
     "chat.css": "text/css; charset=utf-8",
-    "chat.js": "text/javascript; charset=utf-8",
+    **dict.fromkeys(SCRIPTS, "text/javascript; charset=utf-8"),
 }
 
 
@@ -29,6 +33,20 @@ def test_each_file_has_its_type(name: str, content_type: str) -> None:
     assert found is not None
     assert found[0]
     assert found[1] == content_type
+
+
+def test_every_file_that_is_there_is_served() -> None:
+    """One that is forgotten breaks the page, one that nobody asks for is waste."""
+    assert {path.name for path in STATIC.iterdir()} == FILES.keys()
+
+
+def test_scripts_are_had_in_one_round_trip() -> None:
+    """Each is named in the page: else a browser hears of the last only after all before it."""
+    linked = re.findall(r'<link rel="modulepreload" href="([^"]+)">', text("index.html"))
+    imported = {name for script in SCRIPTS for name in re.findall(r'from "\./([^"]+)"', text(script))}
+
+    assert sorted([*linked, "chat.js"]) == SCRIPTS
+    assert imported == set(linked)
 
 
 @pytest.mark.parametrize("path", ["", "/", "/index.html"])
@@ -76,16 +94,17 @@ def test_the_page_works_offline() -> None:
 
 def test_what_others_wrote_is_never_parsed_as_html() -> None:
     """One `innerHTML` would let any visitor run scripts in everybody's browser."""
-    assert not re.search(
-        r"innerHTML|outerHTML|insertAdjacentHTML|document\.write|eval\(|srcdoc", text("chat.js")
-    )
+    forbidden = r"innerHTML|outerHTML|insertAdjacentHTML|document\.write|eval\(|srcdoc|setHTML|new Function"
+    for script in SCRIPTS:
+        assert not re.search(forbidden, text(script)), script
 
 
 def test_the_script_finds_what_it_looks_for() -> None:
     """A renamed id breaks the page without a word."""
     ids = set(re.findall(r'\bid="([^"]+)"', text("index.html")))
 
-    assert set(re.findall(r'\$\("([^"]+)"\)', text("chat.js"))) <= ids
+    for script in SCRIPTS:
+        assert set(re.findall(r'\$\("([^"]+)"\)', text(script))) <= ids, script
 
 
 def test_every_control_has_a_label() -> None:

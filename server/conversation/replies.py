@@ -1,0 +1,458 @@
+"""One reply at a time: from the question at the head of the queue to a final message.
+
+idle → beginning (its id is made durable) → writing → ending (its text is made durable) → idle
+
+A reset waits for idle, and goes before the next question.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Mapping
+from datetime import datetime
+from enum import Enum, auto
+from functools import partial
+from typing import Any, Protocol
+
+import structlog
+from attrs import evolve, frozen
+from structlog.typing import FilteringBoundLogger
+
+from actors import ActorError, ActorRef, Down, Timer, cause, resume
+from server.chat import (
+    BeginReply,
+    ConversationKey,
+    EndReply,
+    HistoryReset,
+    Message,
+    NoSuchMessage,
+    NotAllowed,
+    OpenReply,
+    Question,
+    Refusal,
+    ReplyBegun,
+    ReplyEnded,
+    Reset,
+    SaveReply,
+    Sender,
+    Snapshot,
+    StoreFailing,
+)
+from server.messages import (
+    ConversationMessage,
+    PipelineInfo,
+    ReplyBroke,
+    ReplyChunk,
+    ReplyFailed,
+    ReplyFinished,
+    ReplyGone,
+    ReplyGrew,
+    ResetHistory,
+    StopReply,
+    TimeIsUp,
+    WriteReply,
+)
+
+from .journal import Journal
+from .looking_back import LookingBack
+from .queue import Queue
+from .state import ConversationState, Waiting, so_far
+
+log: FilteringBoundLogger = structlog.get_logger(__name__)
+
+FAILED = "Sorry, something went wrong while answering."
+TOOK_TOO_LONG = "Sorry, the answer took too long."
+INTERRUPTED = "Sorry, the server is restarting. Please ask again."
+
+# How long a pipeline may take to accept a turn, and a reply to end by itself after its total time-out.
+PIPELINE_PATIENCE = 5.0
+
+
+class Phase(Enum):
+    """Where the conversation is with its replies."""
+
+    IDLE = auto()
+    BEGINNING = auto()
+    WRITING = auto()
+    ENDING = auto()
+    RESETTING = auto()
+    LEFT = auto()
+    """A reply was left open, for the next process to go on with."""
+
+
+@frozen
+class SaveNow(ConversationMessage):
+    """Time to make durable what a reply says so far."""
+
+    reply_id: int
+
+
+@frozen
+class Unheard(ConversationMessage):
+    """Nobody has listened for as long as the pipeline writes for nobody."""
+
+    reply_id: int
+
+
+class Owner(Protocol):
+    """What replies need of their actor."""
+
+    @property
+    def ref(self) -> ActorRef[ConversationMessage]: ...
+    def after(self, seconds: float, message: ConversationMessage) -> Timer: ...
+    def watch(self, ref: ActorRef[Any], tell: Callable[[Down], ConversationMessage]) -> None: ...
+
+
+class Replies:
+    """One life's replies.
+
+    Args:
+        owner: The conversation's actor.
+        pipeline: Who writes them; looked up anew for each.
+        queue: The questions.
+        back: What pipelines may look back at.
+        checkpoint: Seconds between two moments at which a running reply is made durable.
+    """
+
+    def __init__(
+        self,
+        owner: Owner,
+        *,
+        key: ConversationKey,
+        state: ConversationState,
+        pipeline: Callable[[], PipelineInfo],
+        queue: Queue,
+        back: LookingBack,
+        checkpoint: float,
+        now: Callable[[], datetime],
+    ) -> None:
+        self._owner = owner
+        self._key = key
+        self._state = state
+        self._pipeline = pipeline
+        self.queue = queue
+        self._back = back
+        self._checkpoint = checkpoint
+        self._now = now
+        self._phase = Phase.IDLE
+        self._resets: deque[ResetHistory] = deque()
+        self._stop_at_once = False
+        self._overdue: Timer | None = None
+        self._unheard: Timer | None = None
+        self._save: Timer | None = None
+        self.journal: Journal
+
+    @property
+    def is_busy(self) -> bool:
+        """Whether anything is being written, or waits to be."""
+        if self._phase is Phase.IDLE:
+            return bool(self._resets or (self.queue and self._is_wanted))
+        return self._phase is not Phase.LEFT
+
+    @property
+    def _is_wanted(self) -> bool:
+        """Whether somebody listens, or the pipeline writes for nobody too."""
+        return bool(self._state.members) or self._pipeline().unheard is None
+
+    @property
+    def is_at_rest(self) -> bool:
+        """Whether the reply that was being written is not any more."""
+        return self._phase in (Phase.IDLE, Phase.LEFT)
+
+    @property
+    def taken(self) -> int:
+        """How many places of the queue are taken, that of the running reply among them."""
+        being_written = self._phase in (Phase.WRITING, Phase.ENDING, Phase.LEFT)
+        return len(self.queue) + being_written
+
+    @property
+    def shown(self) -> Message | None:
+        """The running reply as a newcomer is to see it; `None` if there is none, or it comes whole."""
+        reply = self._state.reply
+        if reply is None or self._phase is not Phase.WRITING or not reply.stream or not reply.text:
+            return None
+        return so_far(reply)
+
+    # -- what is next
+
+    async def advance(self) -> None:
+        """Begin what is next, if nothing is under way."""
+        state = self._state
+        if self._phase is not Phase.IDLE or self.journal.is_unsure or not state.loaded:
+            return
+        if self._resets:
+            self._phase = Phase.RESETTING
+            reset = Reset(key=self._key, epoch=state.epoch, at=self._now())
+            self.journal.commit(reset, partial(self._was_reset, self._resets[0]))
+        elif self.queue and not state.draining and self._is_wanted:
+            waiting = self.queue.begin()
+            self._phase, self._stop_at_once = Phase.BEGINNING, False
+            with resume(waiting.cause):
+                begin = BeginReply(
+                    key=self._key,
+                    epoch=state.epoch,
+                    at=self._now(),
+                    question=waiting.message.id,
+                    connection_id=waiting.message.connection_id,
+                    sender=Sender(id="assistant", name=self._pipeline().name),
+                )
+                self.journal.commit(begin, partial(self._begun, begin))
+
+    # -- beginning
+
+    async def _begun(self, begin: BeginReply, outcome: ReplyBegun | Refusal) -> None:
+        if isinstance(outcome, Refusal):
+            self._phase = Phase.IDLE
+            if not isinstance(outcome, StoreFailing):  # it was recalled, or reset, just before
+                self.queue.leave()
+                self.queue.settle()
+            return
+        waiting = self.queue.leave()
+        self._state.reply = OpenReply(
+            id=outcome.id,
+            question=begin.question,
+            timestamp=begin.at,
+            connection_id=begin.connection_id,
+            sender=begin.sender,
+            alternative_of=outcome.alternative_of,
+            stream=waiting.question.stream,
+        )
+        await self._write(waiting)
+
+    async def _write(self, waiting: Waiting) -> None:
+        state, reply = self._state, self._state.reply
+        assert reply is not None
+        state.told = len(reply.text)
+        self._phase = Phase.WRITING
+        if self._stop_at_once or self._resets:
+            await self._end("stopped")
+            return
+        if state.draining:
+            await self.time_is_up(TimeIsUp(reply.id, "interrupted"))
+            return
+        pipeline = self._pipeline()
+        try:
+            turn = await self._back.turn(waiting, reply.text)
+            writer = await pipeline.ref.ask(
+                WriteReply(turn, reply.id, self._owner.ref), timeout=PIPELINE_PATIENCE
+            )
+        except ActorError as error:
+            log.error("no reply", conversation=self._key, error=error)
+            await self._end("error", otherwise=FAILED)
+            return
+        state.writer = writer
+        overdue = TimeIsUp(reply.id, "error")
+        self._overdue = self._owner.after(pipeline.total_timeout + PIPELINE_PATIENCE, overdue)
+        self._owner.watch(writer, partial(ReplyGone, reply.id))
+        await self.notice_listeners()
+
+    # -- writing
+
+    def is_running(self, reply_id: int) -> bool:
+        """Whether that reply is being written here."""
+        reply = self._state.reply
+        return self._phase is Phase.WRITING and reply is not None and reply.id == reply_id
+
+    async def grow(self, chunk: ReplyChunk) -> None:
+        """Add to the running reply and tell the members."""
+        state, reply = self._state, self._state.reply
+        if reply is None or not self.is_running(chunk.reply_id):
+            return  # from a reply that was ended here before it noticed
+        reply = state.reply = evolve(reply, text=reply.text + chunk.text)
+        if self._save is None:
+            self._save = self._owner.after(self._checkpoint, SaveNow(reply.id))
+        if reply.stream:
+            told, state.told = state.told, len(reply.text)
+            if state.members:
+                grown = ReplyGrew(self._key.session_type, so_far(reply), told)
+                await state.members.tell_all(grown, lasting=False)
+
+    def save(self, message: SaveNow) -> None:
+        """Make durable what the running reply says so far."""
+        self._save = None
+        if self.is_running(message.reply_id) and not self.journal.is_unsure:
+            self.journal.commit(self._saving(), _whatever)
+
+    def _saving(self) -> SaveReply:
+        reply = self._state.reply
+        assert reply is not None
+        state = self._state
+        return SaveReply(key=self._key, epoch=state.epoch, at=self._now(), reply=reply.id, text=reply.text)
+
+    async def notice_listeners(self) -> None:
+        """Stop a reply that nobody listens to, if its pipeline wants that; at once, or after its grace."""
+        if self._state.members or self._phase is not Phase.WRITING:
+            if self._unheard is not None:
+                self._unheard.cancel()
+                self._unheard = None
+            return
+        grace, reply = self._pipeline().unheard, self._state.reply
+        if grace is None or reply is None or self._unheard is not None:
+            return
+        if grace == 0:
+            await self._end("stopped")
+        else:
+            self._unheard = self._owner.after(grace, Unheard(reply.id))
+
+    async def take_end(self, message: ReplyFinished | ReplyFailed | ReplyGone | Unheard) -> None:
+        """End the running reply, if it is the one that *message* is about."""
+        if not self.is_running(message.reply_id):
+            return
+        match message:
+            case ReplyFinished():
+                await self._end(message.reason, usage=message.usage)
+            case ReplyFailed():
+                await self._end("error", otherwise=message.said)
+            case ReplyGone():
+                await self._end("error", otherwise=FAILED)
+            case Unheard():
+                self._unheard = None
+                if not self._state.members:
+                    await self._end("stopped")
+
+    async def time_is_up(self, message: TimeIsUp) -> None:
+        """End the running reply, or leave it to the next process, if the pipeline can go on with it."""
+        if not self.is_running(message.reply_id):
+            return
+        if message.reason == "interrupted" and self._pipeline().resumes:
+            self._retire()
+            self._phase = Phase.LEFT
+            self.journal.commit(self._saving(), _whatever)
+            return
+        await self._end(message.reason, otherwise=TOOK_TOO_LONG if message.reason == "error" else INTERRUPTED)
+
+    async def stop(self, request: StopReply) -> None:
+        """End the running reply for whoever may ask for that."""
+        state, answering = self._state, self._state.answering
+        known = self._phase is Phase.WRITING and state.reply is not None
+        named = request.id is None or (known and state.reply is not None and state.reply.id == request.id)
+        if answering is None or not named or self._phase not in (Phase.BEGINNING, Phase.WRITING):
+            request.refuse(NoSuchMessage())
+        elif self._key.session_type == "group" and answering.message.sender.id != request.by:
+            request.refuse(NotAllowed())
+        else:
+            request.answer(None)
+            await self.cut()
+
+    async def cut(self) -> None:
+        """Stop whatever reply is being written, or is about to be."""
+        if self._phase is Phase.WRITING:
+            await self._end("stopped")
+        elif self._phase is Phase.BEGINNING:
+            self._stop_at_once = True
+
+    async def reset(self, request: ResetHistory) -> None:
+        """Forget everything, once the running reply has been stopped."""
+        self._resets.append(request)
+        await self.cut()
+
+    async def _was_reset(self, request: ResetHistory, outcome: HistoryReset | Refusal) -> None:
+        self._phase = Phase.IDLE
+        self._resets.popleft()
+        if isinstance(outcome, Refusal):
+            request.refuse(outcome)
+        else:
+            await self.journal.publish(outcome)
+            request.answer(None)
+
+    # -- ending
+
+    def _retire(self) -> None:
+        """Nothing more is heard of the running reply's writer and clocks."""
+        if self._state.writer is not None:
+            self._state.writer.stop("its reply ends")
+            self._state.writer = None
+        for timer in (self._overdue, self._unheard, self._save):
+            if timer is not None:
+                timer.cancel()
+        self._overdue = self._unheard = self._save = None
+
+    async def _end(self, reason: str, *, otherwise: str = "", usage: Mapping[str, int] | None = None) -> None:
+        state, reply = self._state, self._state.reply
+        assert reply is not None
+        self._retire()
+        state.ending = EndReply(
+            key=self._key,
+            epoch=state.epoch,
+            at=self._now(),
+            reply=reply.id,
+            text=reply.text or otherwise,
+            reason=reason,
+            usage=usage,
+        )
+        self._phase = Phase.ENDING
+        if not self.journal.is_unsure:
+            with resume(state.answering.cause if state.answering is not None else cause()):
+                self.journal.commit(state.ending, self._ended)
+
+    async def _ended(self, outcome: ReplyEnded | Refusal) -> None:
+        if isinstance(outcome, ReplyEnded):
+            await self.journal.publish(outcome)
+        elif not isinstance(outcome, StoreFailing):
+            # It is not open: it was ended before, without our hearing of it.
+            self.journal.sync()
+        # Whatever happened to it, `settle` ends it again if it has to.
+
+    def note_ended(self, fact: ReplyEnded) -> bool:
+        """A reply is final: go on with the next. Whether it failed."""
+        if self._state.reply is not None and self._state.reply.id == fact.message.id:
+            self._settle_reply()
+            return fact.message.finish_reason == "error"
+        return False
+
+    def _settle_reply(self) -> None:
+        state = self._state
+        self._retire()
+        state.reply = state.ending = None
+        self.queue.settle()
+        self._phase = Phase.IDLE
+
+    async def tell_failure(self, fact: ReplyEnded) -> None:
+        """Say apart from the reply's end that something failed, to those who know such a frame."""
+        await self._state.members.tell_all(ReplyBroke(fact.message.id, "The answer failed"), lasting=False)
+
+    # -- as the store has it
+
+    async def settle(self, snapshot: Snapshot, *, afresh: bool) -> None:
+        """Go on from what the store showed: *afresh* in a new process, or in this one, after a doubt."""
+        self.queue.match(snapshot.questions)
+        opened, state = snapshot.open_reply, self._state
+        if opened is None:
+            if state.answering in state.waiting:
+                state.answering = None  # its reply has not begun
+            if state.reply is not None or state.answering is not None:
+                self._settle_reply()
+            return
+        known = state.reply is not None and state.reply.id == opened.id
+        if known and self._phase in (Phase.WRITING, Phase.LEFT):
+            return
+        if known and state.ending is not None:
+            self._phase = Phase.ENDING
+            self.journal.commit(state.ending, self._ended)
+        elif not known and state.answering is not None and state.answering.message.id == opened.question:
+            # Its id was made durable after all.
+            state.reply = opened
+            await self._write(state.answering)
+        else:
+            await self._adopt(opened, afresh=afresh)
+
+    async def _adopt(self, opened: OpenReply, *, afresh: bool) -> None:
+        """Go on with, or end, a reply whose writer is gone."""
+        state = self._state
+        if state.reply is None or state.reply.id != opened.id:
+            state.reply = opened
+        state.told = len(state.reply.text)
+        if afresh and self._pipeline().resumes and not state.draining:
+            asked = await self._back.message(opened.question)
+            if asked is not None:
+                state.answering = Waiting(Question(asked, opened.stream), 0, cause())
+                await self._write(state.answering)
+                return
+        if afresh:
+            await self._end("interrupted", otherwise=INTERRUPTED)
+        else:
+            await self._end("error", otherwise=FAILED)
+
+
+async def _whatever(outcome: object) -> None:
+    """What came of it changes nothing: a later save, or the end, makes up for it."""

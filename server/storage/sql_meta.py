@@ -1,0 +1,50 @@
+"""What the database knows about itself: a few texts by name."""
+
+from __future__ import annotations
+
+import secrets
+
+from sqlalchemy import Connection, insert, select, update
+
+from .schema import meta
+
+COMMITS = "commits"
+RUN = "run"
+_SECRET = "digest_secret"
+
+
+def get(connection: Connection, key: str) -> str | None:
+    return connection.execute(select(meta.c.value).where(meta.c.key == key)).scalar_one_or_none()
+
+
+def put(connection: Connection, key: str, value: str) -> None:
+    changed = connection.execute(update(meta).where(meta.c.key == key).values(value=value))
+    if changed.rowcount == 0:
+        connection.execute(insert(meta).values(key=key, value=value))
+
+
+def commits(connection: Connection) -> int:
+    return int(get(connection, COMMITS) or 0)
+
+
+def count_commit(connection: Connection) -> int:
+    """Add one to the number of commits, and say how many that makes."""
+    # Written out, since it is done so often; the dialects agree on it.
+    counted = connection.exec_driver_sql(
+        "UPDATE meta SET value = CAST(CAST(value AS BIGINT) + 1 AS TEXT)"
+        f" WHERE key = '{COMMITS}' RETURNING value"
+    )
+    value = counted.scalar_one_or_none()
+    if value is None:
+        value = "1"
+        put(connection, COMMITS, value)
+    return int(value)
+
+
+def digest_secret(connection: Connection) -> bytes:
+    """What keys the digests of a store without a vault; drawn when it is asked for first."""
+    value = get(connection, _SECRET)
+    if value is None:
+        value = secrets.token_hex(32)
+        put(connection, _SECRET, value)
+    return bytes.fromhex(value)

@@ -1,0 +1,281 @@
+"""A run of what is written all the time: messages, and replies that begin, grow and end.
+
+What the commands depend on is read at once; each is then done in memory, seeing what those before it did; and
+what came of it is written at once. So a run of hundreds takes a handful of statements.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from datetime import timedelta
+from typing import Any
+
+from attrs import define, evolve, field
+from sqlalchemy import Connection, Row, and_, bindparam, select, tuple_
+
+from server.chat import (
+    BeginReply,
+    Conflict,
+    EndReply,
+    Expired,
+    MessageAdded,
+    NoSuchMessage,
+    Plain,
+    Post,
+    Posted,
+    Refusal,
+    ReplyBegun,
+    ReplyEnded,
+    SaveReply,
+    without_inline_data,
+)
+
+from .bodies import EMPTY, Body, dump_chain, is_text
+from .moments import moment, ticks
+from .schema import messages
+from .sql_bulks import (
+    ADD_CLAIMS,
+    ADD_MESSAGES,
+    ADD_QUESTIONS,
+    CHANGE_REPLIES,
+    DROP_CLAIMS,
+    DROP_QUESTIONS,
+    FIND_CLAIMS,
+    FIND_QUESTIONS,
+    SUPERSEDE,
+)
+from .sql_drafts import Draft, Known, Waiting
+from .sql_ledger import Conversation, Ledger, pages
+from .sql_reading import body_of
+from .sql_sealing import Keys, digest, keys_of, name_of, open_keys, seal_question
+from .vault import Vault
+
+REMEMBERED = timedelta(hours=24)
+"""How long a `client_msg_id` is known."""
+
+# Made once: each such statement leaves a cycle for the garbage collector.
+_OPEN_ONES = select(messages).where(
+    and_(
+        tuple_(messages.c.conversation, messages.c.id).in_(bindparam("wanted", expanding=True)),
+        messages.c.seq.is_(None),
+    )
+)
+
+_remembered = ticks(moment(0) + REMEMBERED)
+
+Place = tuple[Conversation, int]
+Claim = tuple[Conversation, bytes, bytes]
+Quick = Post | BeginReply | SaveReply | EndReply
+
+
+@define(eq=False)
+class Run:
+    """Does commands of four kinds, in order; `write` makes them rows."""
+
+    _connection: Connection
+    _vault: Vault
+    _ledger: Ledger
+    _drafts: dict[Place, Draft] = field(factory=dict)
+    _waiting: dict[Place, Waiting] = field(factory=dict)
+    _asked: list[Place] = field(factory=list)
+    _answered: list[Place] = field(factory=list)
+    _known: dict[Claim, Known] = field(factory=dict)
+    _claimed: dict[Claim, Known] = field(factory=dict)
+    _stale: list[Claim] = field(factory=list)
+    _superseding: list[Draft] = field(factory=list)
+
+    def do(self, commands: Sequence[Quick]) -> list[Any]:
+        """Answer each of *commands*, or say with which `Refusal` it is declined."""
+        pairs = [(self._ledger[command.key], command) for command in commands]
+        self._read(pairs)
+        return [self._do(conversation, command) for conversation, command in pairs]
+
+    def _do(self, conversation: Conversation, command: Quick) -> Any:
+        match command:
+            case Post():
+                return self._post(conversation, command)
+            case BeginReply():
+                return self._begin(conversation, command)
+            case SaveReply():
+                return self._save(conversation, command)
+            case EndReply():
+                return self._end(conversation, command)
+
+    # What they depend on
+
+    def _read(self, pairs: Sequence[tuple[Conversation, Quick]]) -> None:
+        there = {conversation.row: conversation for conversation, _ in pairs}
+        claims: set[tuple[int | None, bytes, bytes]] = set()
+        asked: set[tuple[int | None, int]] = set()
+        replies: set[tuple[int | None, int]] = set()
+        for conversation, command in pairs:
+            if conversation.row is None:
+                continue  # nothing has happened to it yet
+            match command:
+                case Post(client_msg_id=str(name), scope=scope):
+                    claims.add((conversation.row, scope.encode(), name.encode()))
+                case BeginReply(question=number) if conversation.has(number):
+                    asked.add((conversation.row, number))
+                case SaveReply(reply=number) | EndReply(reply=number) if conversation.has(number):
+                    replies.add((conversation.row, number))
+                case _:
+                    pass
+        for conversation, scope, name, *known in FIND_CLAIMS.run(self._connection, list(claims)):
+            self._known[there[conversation], scope, name] = Known(*known)
+        for conversation, number, stream, again, answer, _ in FIND_QUESTIONS.run(
+            self._connection, list(asked)
+        ):
+            self._waiting[there[conversation], number] = Waiting(bool(stream), bool(again), answer)
+        open_ones = [
+            row for page in pages(replies) for row in self._connection.execute(_OPEN_ONES, {"wanted": page})
+        ]
+        keys = keys_of(self._vault, (row.key_id for row in open_ones))
+        for row in open_ones:
+            self._resume(there[row.conversation], row, keys)
+
+    def _resume(self, conversation: Conversation, row: Row[Any], keys: Keys) -> None:
+        self._drafts[conversation, row.id] = Draft(
+            conversation,
+            row.id,
+            moment(row.at),
+            row.sender,
+            body_of(row, conversation.key, keys) or EMPTY,
+            question=row.question,
+            alternative_of=row.alternative_of,
+            new=False,
+            key=keys.get(row.key_id),
+        )
+
+    # What they do
+
+    def _post(self, conversation: Conversation, post: Post) -> Posted | Refusal:
+        chain = dump_chain(post.chain)
+        at = ticks(post.at)
+        claim: Claim | None = None
+        said = b""
+        if post.client_msg_id is not None:
+            said = digest(self._vault, b"%s\n%s" % (chain, str(post.reply_to).encode()))
+            claim = conversation, post.scope.encode(), post.client_msg_id.encode()
+            known = self._claimed.get(claim) or self._known.get(claim)
+            if known is not None:
+                if at - known.at <= _remembered:
+                    if known.digest != said:
+                        return Conflict()
+                    return Posted(known.message, known.seq, None)
+                self._forget(claim)
+        if post.otherwise is not None:
+            return post.otherwise
+        if post.expires_at is not None and post.at > post.expires_at:
+            return Expired()
+        if post.reply_to is not None and not conversation.has(post.reply_to):
+            return NoSuchMessage()
+        number, seq = conversation.next_id(at), conversation.next_seq()
+        bare = post.chain if is_text(post.chain) else without_inline_data(post.chain)
+        draft = Draft(
+            conversation,
+            number,
+            post.at,
+            post.sender.id,
+            Body(bare, post.sender.name, post.connection_id, post.client_msg_id, post.reply_to),
+            seq,
+            chain=chain if bare is post.chain else None,
+        )
+        place = conversation, number
+        self._drafts[place] = draft
+        self._waiting[place] = Waiting(post.stream, inline=None if bare is post.chain else chain, draft=draft)
+        self._asked.append(place)
+        if claim is not None:
+            self._claimed[claim] = Known(said, number, seq, at)
+        return Posted(number, seq, MessageAdded(seq, draft.message()))
+
+    def _forget(self, claim: Claim) -> None:
+        if self._claimed.pop(claim, None) is None:
+            del self._known[claim]
+            self._stale.append(claim)
+
+    def _begin(self, conversation: Conversation, begin: BeginReply) -> ReplyBegun | Refusal:
+        place = conversation, begin.question
+        question = self._waiting.pop(place, None)
+        if question is None:
+            return NoSuchMessage()
+        if question.draft is None:
+            self._answered.append(place)
+        number = conversation.next_id(ticks(begin.at))
+        self._drafts[conversation, number] = Draft(
+            conversation,
+            number,
+            begin.at,
+            begin.sender.id,
+            Body((), begin.sender.name, begin.connection_id, stream=question.stream),
+            question=begin.question,
+            alternative_of=question.answer,
+        )
+        return ReplyBegun(number, question.answer)
+
+    def _save(self, conversation: Conversation, save: SaveReply) -> None:
+        draft = self._open(conversation, save.reply)
+        if draft is not None:
+            draft.body = evolve(draft.body, chain=(Plain(save.text),))
+            draft.changed = True
+
+    def _end(self, conversation: Conversation, end: EndReply) -> ReplyEnded | Refusal:
+        draft = self._open(conversation, end.reply)
+        if draft is None:
+            return NoSuchMessage()
+        draft.seq = conversation.next_seq()
+        draft.body = evolve(
+            draft.body, chain=(Plain(end.text),), finish_reason=end.reason, usage=end.usage, stream=True
+        )
+        draft.changed = True
+        if draft.alternative_of is not None:
+            self._superseding.append(draft)
+        return ReplyEnded(draft.seq, draft.message())
+
+    def _open(self, conversation: Conversation, reply: int) -> Draft | None:
+        draft = self._drafts.get((conversation, reply))
+        return None if draft is None or draft.seq is not None else draft
+
+    # What came of it
+
+    def write(self) -> None:
+        """Write what the commands did; their conversations' own rows are the ledger's to write."""
+        self._ledger.begin_new()
+        self._give_keys()
+        connection = self._connection
+        drafts = self._drafts.values()
+        ADD_MESSAGES.run(connection, [draft.row() for draft in drafts if draft.new])
+        CHANGE_REPLIES.run(
+            connection,
+            [
+                (draft.seq, name_of(draft.key), draft.sealed(), draft.conversation.row, draft.id)
+                for draft in drafts
+                if draft.changed and not draft.new and draft.key is not None
+            ],
+        )
+        SUPERSEDE.run(connection, [(one.conversation.row, one.question, one.id) for one in self._superseding])
+        DROP_QUESTIONS.run(connection, [(place[0].row, place[1]) for place in self._answered])
+        ADD_QUESTIONS.run(connection, list(self._question_rows()))
+        DROP_CLAIMS.run(connection, [(claim[0].row, *claim[1:]) for claim in self._stale])
+        ADD_CLAIMS.run(
+            connection,
+            [
+                (claim[0].row, claim[1], claim[2], known.digest, known.message, known.seq, known.at)
+                for claim, known in self._claimed.items()
+            ],
+        )
+
+    def _give_keys(self) -> None:
+        without = [draft for draft in self._drafts.values() if draft.key is None]
+        for draft, key in zip(without, open_keys(self._vault, len(without)), strict=True):
+            draft.key = key
+
+    def _question_rows(self) -> Iterator[tuple[Any, ...]]:
+        for place in self._asked:
+            question = self._waiting.get(place)
+            if question is None or question.draft is None:
+                continue  # its reply began at once
+            conversation, number = place
+            inline, key = question.inline, question.draft.key
+            if inline is not None and key is not None:
+                inline = seal_question(key, inline, conversation.key, number)
+            yield conversation.row, number, question.stream, question.again, question.answer, inline
