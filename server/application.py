@@ -18,6 +18,7 @@ from actors import ActorSystem, Hold, Watchdog
 
 from .assembly import Doors, Life, Root, listener_limits, open_storage, pipeline_specs
 from .config import Config, ConfigError
+from .deadline import Deadline
 from .listener import Listener
 from .ownership import DataDirectory, DirectoryError
 from .storage import Execute, Store, StoreUnusable, in_threads
@@ -25,6 +26,8 @@ from .telemetry import SpanExport, configure_logging, export_spans
 
 log: FilteringBoundLogger = structlog.get_logger(__name__)
 
+# When replies have had their time, the process is gone within 5 s; a little of that is for the exit itself.
+GRACE = 5.0 - 0.2
 # How long the store may take to put its files in order at the end.
 CLOSE_PATIENCE = 5.0
 
@@ -34,10 +37,12 @@ class Application:
 
     Args:
         load_config: Called at the start of the lifespan; its `ConfigError` ends the start with one line.
+        alone: Whether the process is this server's alone: then it ends in time, whatever hangs.
     """
 
-    def __init__(self, load_config: Callable[[], Config]) -> None:
+    def __init__(self, load_config: Callable[[], Config], *, alone: bool = False) -> None:
         self._load_config = load_config
+        self._alone = alone
         self._doors: Doors | None = None
         self.system = ActorSystem()
 
@@ -79,12 +84,19 @@ class Application:
             if listener is not None:
                 listener.limits = listener_limits(config)
                 listener.drained = drained
+            deadline = Deadline(config.timeouts.drain + GRACE)
+
+            def begin_to_end() -> None:
+                directory.mark_draining()
+                if self._alone:
+                    deadline.begin()
+
             life = Life(
                 system=self.system,
                 watchdog=watchdog,
                 drain=listener.terminate if listener is not None else draining.set,
                 draining=draining,
-                on_drain=directory.mark_draining,
+                on_drain=begin_to_end,
                 drained=drained.set,
                 opened=partial(self._open, send),
                 ended=receive,  # lifespan.shutdown
@@ -95,6 +107,7 @@ class Application:
                 await self.system.run(lambda: Root(config, specs, store, life), name="triologue")
             finally:
                 await _close(store, in_thread)
+                deadline.met()
                 if spans is not None:
                     await spans.aclose()
         await send({"type": "lifespan.shutdown.complete"})

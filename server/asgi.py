@@ -8,4 +8,4 @@ from .application import Application
 # hypercorn imports this module in its worker, before it serves: from here on its trio worker is ours.
 listener.install()
 
-app = Application(config.load)
+app = Application(config.load, alone=True)

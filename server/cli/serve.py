@@ -43,7 +43,7 @@ async def _serve(settings: Config) -> None:
         urls: list[str] = await http.start(
             partial(
                 listener.run,
-                Application(lambda: settings),
+                Application(lambda: settings, alone=True),
                 bind=[settings.bind],
                 certfile=_text(settings.tls.certfile),
                 keyfile=_text(settings.tls.keyfile),

@@ -7,6 +7,8 @@ keep a reader's transaction at one moment, and make a writer wait for a lock som
 from __future__ import annotations
 
 import os
+import sqlite3
+import time
 from pathlib import Path
 from typing import Any
 
@@ -113,8 +115,8 @@ def _own_file(path: Path) -> None:
 
 def _prepare_sqlite(connection: Any, record: Any) -> None:
     cursor = connection.cursor()
+    _write_ahead(cursor)
     for setting in (
-        "journal_mode = WAL",
         # NORMAL does not sync at commit: an acknowledgement after it would be no promise.
         "synchronous = FULL",
         # Deleted text is overwritten with zeros.
@@ -126,6 +128,19 @@ def _prepare_sqlite(connection: Any, record: Any) -> None:
     ):
         cursor.execute(f"PRAGMA {setting}")
     cursor.close()
+
+
+def _write_ahead(cursor: Any) -> None:
+    """Have the file use a write-ahead log. Of two who would, SQLite fails one, whatever its time-out."""
+    patience = time.monotonic() + LOCK_TIMEOUT
+    while True:
+        try:
+            cursor.execute("PRAGMA journal_mode = WAL")
+            return
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode != sqlite3.SQLITE_BUSY or time.monotonic() > patience:
+                raise
+            time.sleep(0.01)
 
 
 def _begin(connection: Connection) -> None:
