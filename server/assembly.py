@@ -25,7 +25,7 @@ from server.config import (
     WebhookPipeline,
 )
 from server.connection import Acceptor, Connections, Greeting
-from server.conversation import Allowance, Directory
+from server.conversation import Directory
 from server.drain import Drainer
 from server.listener import ListenerLimits
 from server.messages import AwaitPipelines, PipelineInfo
@@ -162,7 +162,7 @@ class Root(Supervisor):
                 limit=history.conversations,
                 idle=history.idle,
                 queue=config.limits.queue,
-                questions=Allowance(config.limits.queue_bytes),
+                questions=config.limits.queue_bytes,
                 history=Limits(messages=history.messages, size=history.bytes),
                 checkpoint=config.timeouts.checkpoint,
                 now=now,

@@ -17,7 +17,7 @@ from actors import ActorRef, ActorSystem
 from server.assembly import Doors, Life, Root, World
 from server.config import Config
 from server.pipeline import Model, PipelineSpec
-from server.storage import PlainVault, SqlStore, Store, make_engine, upgrade
+from server.storage import Execute, PlainVault, SqlStore, Store, make_engine, upgrade
 
 PIPELINE = "00000000-0000-4000-8000-0000000000aa"
 START = datetime(2026, 1, 1, tzinfo=UTC)
@@ -151,6 +151,7 @@ async def running(
     store: Store | None = None,
     unheard: float | None = None,
     resumes: bool = False,
+    execute_write: Execute = at_once,
 ) -> AsyncIterator[Server]:
     """A server whose one pipeline is *model*, on trio's clock (a mock one, if the test has it)."""
     config = config or Config()
@@ -160,7 +161,7 @@ async def running(
         now=now,
         new_id=lambda: f"00000000-0000-4000-8000-{next(ids):012d}",
         random=Random(1),
-        execute_write=at_once,
+        execute_write=execute_write,
         execute_read=at_once,
     )
     spec = PipelineSpec(

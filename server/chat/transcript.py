@@ -61,6 +61,7 @@ class Transcript:
         if weight_of(chain) > self.limits.size:
             chain = (Plain(_beginning(message.content, self.limits.size // 2)),)
         kept = message if chain is message.chain else evolve(message, chain=chain)
+        self._drop(message.id)
         # A reply's id is older than those of the questions that came while it was being written.
         insort(self._kept, kept, key=_by_id)
         self._size += weight_of(kept.chain)

@@ -3,7 +3,7 @@
     Say ──▶ journal ──▶ the store ──▶ journal ──▶ the members      what is durable, in order of seq
                                          └──────▶ replies ──▶ a pipeline ──▶ chunks to the members
 
-It never waits for a member, nor for the store: what a socket can't take is that connection's own trouble, and
+It never waits for a member, nor for a commit: what a socket can't take is that connection's own trouble, and
 while the store is slow or fails, replies grow and members come and go.
 """
 
@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping
 from datetime import datetime
 from functools import partial
 
-from actors import Actor, ActorRef, ExitReason, Stopped
+from actors import Actor, ActorError, ActorRef, ExitReason, Stopped
 from server.chat import (
     ConversationKey,
     Cursor,
@@ -149,9 +149,11 @@ class Conversation(Actor[ConversationMessage]):
         self._journal.sync()
 
     async def stopped(self, reason: ExitReason) -> None:
-        """For good: give back what the questions took that nobody here will answer."""
+        """Give back what was taken for messages whose answers this life won't hear; for good, for all."""
+        self._requests.forget()
         if isinstance(reason, Stopped):
             self._queue.forget()
+            self._replies.retire()
 
     async def handle(self, message: ConversationMessage) -> None:
         await self._take(message)
@@ -170,7 +172,7 @@ class Conversation(Actor[ConversationMessage]):
                 await self._journal.loaded(message)
                 await self._follow_up()
             case LoadAgain():
-                self._journal.sync()
+                self._journal.load()
             case Say():
                 self._requests.say(message)
             case ReplyFinished() | ReplyFailed() | ReplyGone() | Unheard():
@@ -286,7 +288,7 @@ class Conversation(Actor[ConversationMessage]):
             or self._joining
             or self._requests.are_pending
             or self._replies.is_busy
-            or not self._journal.is_idle
+            or self._journal.has_commands
         )
         request.answer(unused)
         if unused:
@@ -302,7 +304,7 @@ class Conversation(Actor[ConversationMessage]):
             self.after(request.seconds, TimeIsUp(reply.id, "interrupted"))
 
     def _answer_drained(self) -> None:
-        if self._drained and self._replies.is_at_rest and self._journal.is_quiet:
+        if self._drained and self._replies.is_at_rest and self._journal.is_certain:
             while self._drained:
                 self._drained.pop().answer(None)
 
@@ -310,4 +312,7 @@ class Conversation(Actor[ConversationMessage]):
         usage = Usage(self._key, bool(self._members), self._replies.is_busy)
         if usage != self._usage:
             self._usage = usage
-            await self._directory.tell(usage)
+            try:
+                await self._directory.tell(usage)
+            except ActorError:
+                self._usage = None  # it is about to come back, or to wait for us: the next time

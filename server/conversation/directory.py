@@ -7,7 +7,7 @@ sockets that do nothing keep nobody out.
 
 from __future__ import annotations
 
-from collections import OrderedDict
+from collections import OrderedDict, deque
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from datetime import datetime
@@ -17,7 +17,7 @@ import structlog
 import trio
 from structlog.typing import FilteringBoundLogger
 
-from actors import Actor, ActorError, ActorRef, Restart, RestartBudget
+from actors import Actor, ActorDied, ActorError, ActorRef, Restart, RestartBudget
 from server.chat import ConversationKey, Draining, Full, Limits, StoreFailing, Transcript
 from server.messages import (
     ConversationGone,
@@ -50,6 +50,8 @@ SWEEP_EVERY = 60.0
 LEAVE_PATIENCE = 1.0
 # What a conversation may need, beyond the time given, to end its reply.
 DRAIN_MARGIN = 1.0
+# How many unfinished conversations go on at a time.
+SETTLING = 16
 # How long the store may take to tell what is unfinished, and how soon it is asked again.
 PATIENCE, PAUSE = 30.0, 1.0
 
@@ -82,7 +84,7 @@ class Directory(Actor[DirectoryMessage]):
         limit: int,
         idle: float,
         queue: int,
-        questions: Allowance,
+        questions: int,
         history: Limits,
         checkpoint: float,
         now: Callable[[], datetime],
@@ -95,7 +97,7 @@ class Directory(Actor[DirectoryMessage]):
         self._limit = limit
         self._idle = idle
         self._queue = queue
-        self._questions = questions
+        self._questions = Allowance(questions)
         self._history = history
         self._checkpoint = checkpoint
         self._now = now
@@ -104,6 +106,8 @@ class Directory(Actor[DirectoryMessage]):
         self._unused: OrderedDict[ConversationKey, float] = OrderedDict()
         self._joined: set[ConversationKey] = set()
         self._draining = draining
+        self._unsettled: deque[ConversationKey] = deque()
+        self._settling: set[ConversationKey] = set()
         self._born = 0
 
     def budget(self) -> RestartBudget:
@@ -127,9 +131,10 @@ class Directory(Actor[DirectoryMessage]):
                 if (ref := self._refs.get(message.key)) is not None and not ref.alive:
                     self._forget(message.key)
             case Settle():
-                await self._settle(message.key)
+                self._unsettled.append(message.key)
+                self._settle_more()
             case Forgotten():
-                await self._tell(message.key, HistoryTrimmed(message.floor, message.message_id))
+                self._tell(message.key, HistoryTrimmed(message.floor, message.message_id))
             case Sweep():
                 await self._sweep()
                 self.after(SWEEP_EVERY, Sweep())
@@ -187,18 +192,21 @@ class Directory(Actor[DirectoryMessage]):
         for key in keys:
             await self.ref.tell(Settle(key))
 
-    async def _settle(self, key: ConversationKey) -> None:
-        if key.pipeline not in self._pipelines:
-            log.warning("an unfinished conversation has no pipeline any more", conversation=key)
-        elif key not in self._refs and not self._draining.is_set():
-            # Whether there is room or not: these are owed their replies, and leave when they have them.
-            self._begin(key)
+    def _settle_more(self) -> None:
+        """Begin unfinished conversations, a few at a time: who comes now is not to wait for all of them."""
+        while self._unsettled and len(self._settling) < SETTLING:
+            key = self._unsettled.popleft()
+            if key.pipeline not in self._pipelines:
+                log.warning("an unfinished conversation has no pipeline any more", conversation=key)
+            elif key not in self._refs and not self._draining.is_set():
+                self._settling.add(key)
+                self._begin(key)
 
-    async def _tell(self, key: ConversationKey, message: ConversationMessage) -> None:
+    def _tell(self, key: ConversationKey, message: ConversationMessage) -> None:
         ref = self._refs.get(key)
         if ref is not None:
-            with suppress(ActorError):  # it is about to be gone, and what comes next loads it anew
-                await ref.tell(message)
+            with suppress(ActorError):  # it is gone, or too busy: whoever reads there notices by itself
+                ref.tell_nowait(message)
 
     async def _has_room(self) -> bool:
         while len(self._refs) - len(self._joined) >= self._limit and self._unused:
@@ -235,6 +243,14 @@ class Directory(Actor[DirectoryMessage]):
             self._unused.pop(usage.key, None)
         else:
             self._unused[usage.key] = self.now()
+            self._unused.move_to_end(usage.key)
+        if not usage.is_replying:
+            self._settled(usage.key)
+
+    def _settled(self, key: ConversationKey) -> None:
+        if key in self._settling:
+            self._settling.remove(key)
+            self._settle_more()
 
     def _touch(self, key: ConversationKey) -> None:
         if key in self._unused:
@@ -245,6 +261,7 @@ class Directory(Actor[DirectoryMessage]):
         self._refs.pop(key, None)
         self._unused.pop(key, None)
         self._joined.discard(key)
+        self._settled(key)
 
     async def _drain(self, request: Drain) -> None:
         async with trio.open_nursery() as nursery:
@@ -253,7 +270,13 @@ class Directory(Actor[DirectoryMessage]):
         request.answer(None)
 
     async def _finish(self, ref: ActorRef[ConversationMessage], seconds: float) -> None:
-        try:
-            await ref.ask(FinishReplies(seconds), timeout=seconds + DRAIN_MARGIN)
-        except ActorError as error:
-            log.warning("a conversation was not drained", address=ref.address, error=error)
+        with trio.move_on_after(seconds + DRAIN_MARGIN):
+            while True:
+                try:
+                    await ref.ask(FinishReplies(seconds), timeout=seconds + DRAIN_MARGIN)
+                    return
+                except ActorDied:
+                    pass  # it crashed meanwhile: its successor is asked
+                except ActorError as error:
+                    log.warning("a conversation was not drained", address=ref.address, error=error)
+                    return

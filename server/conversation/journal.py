@@ -29,7 +29,7 @@ R = TypeVar("R")
 
 # How long the store may take to show a conversation.
 LOAD_PATIENCE = 10.0
-# How soon a store that fails is asked again: at first, and at most.
+# How soon a store that failed twice is asked again: at first, and at most.
 SOON, LATER = 0.1, 1.0
 
 Then = Callable[[Any], Awaitable[None]]
@@ -103,18 +103,18 @@ class Journal:
         self._under_way = 0
         self._unsure = False
         self._loading = False
-        self._pause = SOON
+        self._pause = 0.0
         self._held: list[tuple[Command[Any], Then]] = []
 
     @property
-    def is_quiet(self) -> bool:
+    def is_certain(self) -> bool:
         """Whether everything is known to be as the store has it."""
         return not (self._under_way or self._unsure)
 
     @property
-    def is_idle(self) -> bool:
-        """Whether nothing is to be committed, known or not."""
-        return not (self._under_way or self._held)
+    def has_commands(self) -> bool:
+        """Whether anything is to be committed, or being so."""
+        return bool(self._under_way or self._held)
 
     @property
     def is_unsure(self) -> bool:
@@ -130,13 +130,24 @@ class Journal:
             self._owner.request(self._storage, Commit(command), partial(Committed, then), timeout=math.inf)
 
     def sync(self) -> None:
-        """Ask the store how things stand, once it has answered everything, and before anything else."""
+        """Have the store asked how things stand, once it has answered everything, and before anything else.
+
+        At once after something was done; while nothing can be, at growing intervals: a full disk can be read.
+        """
         self._unsure = True
         if self._under_way == 0 and not self._loading:
             self._loading = True
-            after = self._state.published if self._state.loaded else None
-            load = Load(self._key, self._state.epoch, self._messages, after)
-            self._owner.request(self._storage, load, Loaded, timeout=LOAD_PATIENCE)
+            if self._pause:
+                self._owner.after(self._pause, LoadAgain())
+            else:
+                self.load()
+            self._pause = min(max(2 * self._pause, SOON), LATER)
+
+    def load(self) -> None:
+        """Ask the store how things stand."""
+        after = self._state.published if self._state.loaded else None
+        load = Load(self._key, self._state.epoch, self._messages, after)
+        self._owner.request(self._storage, load, Loaded, timeout=LOAD_PATIENCE)
 
     async def committed(self, message: Committed) -> None:
         """Go on after an answer of the store."""
@@ -144,6 +155,7 @@ class Journal:
         outcome: Any
         try:
             outcome = message.answer.get()
+            self._pause = 0.0
         except StoreFailing as refusal:
             self._unsure, outcome = True, refusal
         except Refusal as refusal:
@@ -163,7 +175,7 @@ class Journal:
         except (StoreFailing, ActorError):
             await self._wait()
             return
-        self._unsure, self._pause = False, SOON
+        self._unsure = False
         first = not self._state.loaded
         await self._catch_up(snapshot)
         await self._settle(snapshot, first)
@@ -192,8 +204,7 @@ class Journal:
         held, self._held = self._held, []
         for _, then in held:
             await then(StoreFailing())
-        self._owner.after(self._pause, LoadAgain())
-        self._pause = min(2 * self._pause, LATER)
+        self.sync()
 
     async def _catch_up(self, snapshot: Snapshot) -> None:
         state = self._state

@@ -28,11 +28,7 @@ class LookingBack:
     context: int
 
     async def turn(self, waiting: Waiting, said: str) -> Turn:
-        """The turn to answer *waiting*, of whose reply *said* was said already.
-
-        Raises:
-            ActorError: The store did not answer.
-        """
+        """The turn to answer *waiting*, of whose reply *said* was said already."""
         message = waiting.message
         again = waiting.question.again
         return Turn(
@@ -64,6 +60,6 @@ class LookingBack:
             return await self.storage.ask(
                 ReadMessages(self.key, self.context, before=message.id), timeout=PATIENCE
             )
-        except StoreFailing:
+        except (StoreFailing, ActorError):
             log.warning("an answer lacks some of its history", conversation=self.key)
             return history

@@ -87,6 +87,8 @@ class Queue:
                 waiting = Waiting(question, weight_of(question.message.chain), cause())
                 self._allowance.hold(waiting.weight)
             state.waiting.append(waiting)
+        for question in questions:
+            self.reword(question.message)  # it may have been edited without our hearing of it
         for waiting in known.values():
             if waiting is not state.answering:
                 self._allowance.give(waiting.weight)

@@ -180,13 +180,15 @@ class Replies:
         state = self._state
         if self._phase is not Phase.IDLE or self.journal.is_unsure or not state.loaded:
             return
+        while self._resets and self._resets[0].settled:
+            self._resets.popleft()  # who asked was told that it failed, and may have said something since
         if self._resets:
             self._phase = Phase.RESETTING
             reset = Reset(key=self._key, epoch=state.epoch, at=self._now())
             self.journal.commit(reset, partial(self._was_reset, self._resets[0]))
         elif self.queue and not state.draining and self._is_wanted:
             waiting = self.queue.begin()
-            self._phase, self._stop_at_once = Phase.BEGINNING, False
+            self._phase = Phase.BEGINNING
             with resume(waiting.cause):
                 begin = BeginReply(
                     key=self._key,
@@ -204,6 +206,7 @@ class Replies:
         if isinstance(outcome, Refusal):
             self._phase = Phase.IDLE
             if not isinstance(outcome, StoreFailing):  # it was recalled, or reset, just before
+                self._stop_at_once = False
                 self.queue.leave()
                 self.queue.settle()
             return
@@ -315,7 +318,7 @@ class Replies:
         if not self.is_running(message.reply_id):
             return
         if message.reason == "interrupted" and self._pipeline().resumes:
-            self._retire()
+            self.retire()
             self._phase = Phase.LEFT
             self.journal.commit(self._saving(), _whatever)
             return
@@ -357,7 +360,7 @@ class Replies:
 
     # -- ending
 
-    def _retire(self) -> None:
+    def retire(self) -> None:
         """Nothing more is heard of the running reply's writer and clocks."""
         if self._state.writer is not None:
             self._state.writer.stop("its reply ends")
@@ -370,7 +373,7 @@ class Replies:
     async def _end(self, reason: str, *, otherwise: str = "", usage: Mapping[str, int] | None = None) -> None:
         state, reply = self._state, self._state.reply
         assert reply is not None
-        self._retire()
+        self.retire()
         state.ending = EndReply(
             key=self._key,
             epoch=state.epoch,
@@ -402,7 +405,8 @@ class Replies:
 
     def _settle_reply(self) -> None:
         state = self._state
-        self._retire()
+        self.retire()
+        self._stop_at_once = False
         state.reply = state.ending = None
         self.queue.settle()
         self._phase = Phase.IDLE
@@ -442,10 +446,14 @@ class Replies:
         if state.reply is None or state.reply.id != opened.id:
             state.reply = opened
         state.told = len(state.reply.text)
-        if afresh and self._pipeline().resumes and not state.draining:
+        if state.draining and self._pipeline().resumes:
+            self._phase = Phase.LEFT
+            return
+        if afresh and self._pipeline().resumes:
             asked = await self._back.message(opened.question)
             if asked is not None:
-                state.answering = Waiting(Question(asked, opened.stream), 0, cause())
+                question = Question(asked, opened.stream, again=opened.alternative_of is not None)
+                state.answering = Waiting(question, 0, cause())
                 await self._write(state.answering)
                 return
         if afresh:

@@ -62,6 +62,7 @@ class Requests:
         self._allowance = allowance
         self._now = now
         self._posts = 0
+        self._taken = 0
 
     @property
     def are_pending(self) -> bool:
@@ -94,15 +95,30 @@ class Requests:
             expires_at=request.expires_at,
             otherwise=refusal,
         )
-        self._posts += 1
-        self._journal.commit(post, partial(self._posted, request, 0 if refusal else weight))
+        # One that is refused unless it is known takes no place from the others.
+        places, weight = (0, 0) if refusal else (1, weight)
+        self._posts += places
+        self._taken += weight
+        self._journal.commit(post, partial(self._posted, request, places, weight))
+
+    def forget(self) -> None:
+        """Give back what was taken for messages of which nothing is known yet."""
+        self._allowance.give(self._taken)
+        self._taken = 0
 
     def change(self, request: Change) -> None:
         """Have it done, if the store finds that the one who asks may."""
-        self._journal.commit(self._command(request), partial(self._was_done, request))
+        # What waits for a reply may grow by an edit: it is bounded like what is said.
+        weight = weight_of(request.chain) if isinstance(request, EditMessage) else 0
+        if weight and not self._allowance.take(weight):
+            request.refuse(Busy())
+            return
+        self._taken += weight
+        self._journal.commit(self._command(request), partial(self._was_done, request, weight))
 
-    async def _posted(self, request: Say, weight: int, outcome: Posted | Refusal) -> None:
-        self._posts -= 1
+    async def _posted(self, request: Say, places: int, weight: int, outcome: Posted | Refusal) -> None:
+        self._posts -= places
+        self._taken -= weight
         if isinstance(outcome, Refusal) or outcome.fact is None:
             self._allowance.give(weight)
         if isinstance(outcome, Refusal):
@@ -128,16 +144,20 @@ class Requests:
             case MarkAsRead():
                 return MarkRead(key=key, epoch=epoch, at=at, by=request.by, up_to=request.up_to)
 
-    async def _was_done(self, request: Change, outcome: Fact | Question | Refusal | None) -> None:
+    async def _was_done(
+        self, request: Change, weight: int, outcome: Fact | Question | Refusal | None
+    ) -> None:
+        self._taken -= weight
+        self._allowance.give(weight)  # whoever waits with it holds it from here on
         if isinstance(outcome, Refusal):
             request.refuse(outcome)
             return
         request.answer(None)
         match outcome:
             case Question():
-                weight = weight_of(outcome.message.chain)
-                self._allowance.hold(weight)
-                self._replies.queue.add(outcome, weight)
+                again = weight_of(outcome.message.chain)
+                self._allowance.hold(again)
+                self._replies.queue.add(outcome, again)
             case MessageEdited() if isinstance(request, EditMessage):
                 whole = outcome.with_chain(request.chain)
                 self._replies.queue.reword(whole.message)

@@ -195,6 +195,15 @@ def test_of_two_answers_to_one_question_the_newer_is_looked_back_at() -> None:
     assert [old.content for old in transcript.messages()] == ["why?", "for a reason"]
 
 
+def test_a_fact_that_comes_again_changes_nothing() -> None:
+    """After a crash in mid-telling it is told once more; a model must not read it twice."""
+    transcript = Transcript()
+    said(transcript, 1)
+    said(transcript, 1)
+
+    assert [kept.id for kept in transcript.messages()] == [1]
+
+
 def test_an_edit_of_what_was_let_go_of_brings_nothing_back() -> None:
     """It would stand among newer messages as if it had just been said."""
     transcript = Transcript(Limits(messages=1))

@@ -15,6 +15,8 @@ class Flaky:
 
     Attributes:
         failing: Nothing can be read or written.
+        full: Nothing can be written.
+        tries: How often something was to be written.
         forgetful: What is written is, but nobody hears so.
         written: Every command that was done.
     """
@@ -22,11 +24,16 @@ class Flaky:
     def __init__(self) -> None:
         self._store: Store = memory_store()
         self.failing = False
+        self.full = False
+        self.tries = 0
         self.forgetful = False
         self.written: list[Command[Any]] = []
 
     def write(self, commands: Sequence[Command[Any]]) -> list[Any]:
+        self.tries += 1
         self._check()
+        if self.full:
+            raise StoreError("the disk is full")
         outcomes = self._store.write(commands)
         self.written += commands
         if self.forgetful:
