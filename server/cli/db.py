@@ -28,6 +28,8 @@ from server.storage.new_file import FileThere, new_file
 from server.storage.opening import Alone, opened_alone, opened_beside
 from server.telemetry import configure_logging
 
+from .ending import Ended, ending_tidily
+from .live_files import is_live
 from .looking.terminal import printing
 from .view import harmless
 
@@ -55,7 +57,10 @@ def run(arguments: argparse.Namespace) -> int:
 def _do(arguments: argparse.Namespace) -> int:
     settings = config.load(arguments.config)
     configure_logging(settings.log_level, settings.log_format, secrets=settings.secrets)
-    _ACTIONS[arguments.action](arguments, settings)
+    try:
+        _ACTIONS[arguments.action](arguments, settings)
+    except Ended as ended:
+        return ended.status
     return 0
 
 
@@ -79,9 +84,14 @@ def _export(arguments: argparse.Namespace, settings: Config) -> None:
     if arguments.path == PIPE:
         _write_lines(settings, sys.stdout.buffer)
         return
+    _spare_live_files(arguments, settings)
     try:
         # For its owner alone: it is in clear.
-        with new_file(arguments.path, overwrite=arguments.force) as beside, open(beside, "wb") as file:
+        with (
+            ending_tidily(),
+            new_file(arguments.path, overwrite=arguments.force) as beside,
+            open(beside, "wb") as file,
+        ):
             _write_lines(settings, file)
             file.flush()
     except FileThere:
@@ -107,7 +117,8 @@ def _import(arguments: argparse.Namespace, settings: Config) -> None:
 
 
 def _backup(arguments: argparse.Namespace, settings: Config) -> None:
-    with opened_beside(settings.storage_url) as engine:
+    _spare_live_files(arguments, settings)
+    with ending_tidily(), opened_beside(settings.storage_url) as engine:
         back_up(engine, arguments.path, overwrite=arguments.force)
     print(f"{arguments.path}: a copy of every conversation")
     if settings.encryption.key_file is not None:
@@ -127,6 +138,11 @@ def _restore(arguments: argparse.Namespace, settings: Config) -> None:
             f"{_number(done.lost, 'message')} can't be read: recalled since, or their keys are not in "
             f"{settings.key_store_url.rpartition('@')[2]}."
         )
+
+
+def _spare_live_files(arguments: argparse.Namespace, settings: Config) -> None:
+    if is_live(arguments.path, settings):
+        raise StoreError(f"{arguments.path} is a file of the server's own: name another")
 
 
 @contextmanager

@@ -13,15 +13,20 @@ from attrs import frozen
 
 from server import config, encryption
 from server.config import Config, ConfigError
-from server.encryption import KeyFileError, KeyRing, KeyStore, VaultError
+from server.encryption import KeyFileError, KeyRing, KeyStore, KeyStoreError, VaultError
 
+from .ending import Ended, ending_tidily
+from .live_files import is_live
 from .view import harmless
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Do what *arguments* ask: 0; 1 if it can't be done, 2 if the configuration says nothing of it."""
     try:
-        return _ACTIONS[arguments.action](arguments)
+        with ending_tidily():
+            return _ACTIONS[arguments.action](arguments)
+    except Ended as ended:
+        return ended.status
     except _EncryptionOff:
         _complain("encryption is off: the configuration has no encryption.key_file")
         return 2
@@ -41,6 +46,7 @@ class _EncryptionOff(Exception):
 class _Keys:
     """What the server of a configuration works with."""
 
+    settings: Config
     ring: KeyRing
     store: KeyStore
 
@@ -51,11 +57,20 @@ def _configured(arguments: argparse.Namespace, *, create: bool = False) -> Itera
     if settings.encryption.key_file is None:
         raise _EncryptionOff
     ring = KeyRing.read(settings.encryption.key_file)
+    if create and not settings.encryption.key_store:
+        _make(settings.data_dir)
     store = encryption.open_key_store(settings.key_store_url, create=create)
     try:
-        yield _Keys(ring, store)
+        yield _Keys(settings, ring, store)
     finally:
         store.close()
+
+
+def _make(folder: Path) -> None:
+    try:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except OSError as error:
+        raise KeyStoreError(f"{folder} can't be made: {error.strerror}") from None
 
 
 def _new(arguments: argparse.Namespace) -> int:
@@ -100,6 +115,8 @@ def _retire(arguments: argparse.Namespace) -> int:
 
 def _backup(arguments: argparse.Namespace) -> int:
     with _configured(arguments) as keys:
+        if is_live(arguments.path, keys.settings):
+            raise KeyStoreError(f"{arguments.path} is a file of the server's own: name another")
         encryption.back_up(keys.store, arguments.path, overwrite=arguments.force)
         print(f"{arguments.path}: a copy of {keys.store.name}")
         print("To be of use it needs the key file as it is now; to be worth it, a place apart from both.")

@@ -10,6 +10,7 @@ from .errors import KeyStoreError
 from .ring import KeyRing
 from .sqlite_store import SqliteKeyStore
 from .store import KeyStore
+from .vault import DIGEST_KEY
 
 
 def back_up(store: KeyStore, path: Path, *, overwrite: bool = False) -> None:
@@ -43,11 +44,12 @@ def back_up(store: KeyStore, path: Path, *, overwrite: bool = False) -> None:
 def restore(store: KeyStore, ring: KeyRing, path: Path) -> int:
     """Add to *store* what the copy at *path* has and it lacks; how many keys the copy has.
 
-    Those that belong to nothing any more will be swept again by the server.
+    Those that belong to nothing any more will be swept again by the server. A *store* without data keys takes
+    the copy's digest key for its own, by which the data knows its key store.
 
     Raises:
         UnknownMasterKey: *ring* lacks one that the copy needs; nothing was added.
-        KeyStoreError: That can't be done, or *path* is no key store.
+        KeyStoreError: That can't be done, *path* is no key store, or one of other data than *store*'s.
     """
     if not path.is_file():
         raise KeyStoreError(f"{path} is no file")
@@ -57,6 +59,8 @@ def restore(store: KeyStore, ring: KeyRing, path: Path) -> int:
         with copy.look() as rows:
             for master in rows.counts():
                 ring.find(master)
+        # First: once there are data keys, whose they are is settled.
+        _take_digest_key(store, ring, copy)
         while True:
             with copy.look() as rows:
                 page = rows.page(after=after)
@@ -66,6 +70,25 @@ def restore(store: KeyStore, ring: KeyRing, path: Path) -> int:
                 rows.add_missing(page)
             count += len(page)
             after = page[-1].id
+
+
+def _take_digest_key(store: KeyStore, ring: KeyRing, copy: SqliteKeyStore) -> None:
+    with copy.look() as rows:
+        theirs = rows.read([DIGEST_KEY])
+    with store.write(alone=True) as rows:
+        ours = rows.read([DIGEST_KEY])
+        if not theirs or not ours:
+            return  # it is added, or stays, as any other
+        if all(row.id == DIGEST_KEY for row in rows.page(after=b"", limit=2)):
+            rows.replace(theirs)
+            return
+        # Not as they are wrapped: a rotation since the copy wrapped the same one anew.
+        kept, came = (ring.find(row.master).unwrap(row.wrapped, DIGEST_KEY) for (row,) in (ours, theirs))
+        if kept != came:
+            raise KeyStoreError(
+                f"{copy.name} is a copy of another key store than {store.name}, which has keys:"
+                " move that away"
+            )
 
 
 def _sync(path: Path) -> None:

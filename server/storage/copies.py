@@ -20,10 +20,11 @@ from sqlalchemy.pool import NullPool
 from .engines import for_reading, for_writing, make_engine, place_of
 from .migrations import revision_of, upgrade
 from .new_file import FileThere, new_file
+from .opening import KEY_STORE, name_of_key_store
 from .port import StoreError, StoreUnusable
 from .schema import REVISIONS, conversations, messages, meta, tables
 from .sql_ledger import pages
-from .sql_meta import COMMITS, RUN
+from .sql_meta import COMMITS, RUN, get, put
 from .sql_retention import draw_epochs, is_empty
 from .sql_sealing import VaultTrouble, keys_of
 from .vault import Vault
@@ -72,13 +73,19 @@ def restore(engine: Engine, path: Path, vault: Vault, *, overwrite: bool = False
     Without *overwrite*, only if there are no conversations.
 
     Raises:
-        StoreError: That can't be done, or *path* is no copy, or one of another release.
+        StoreError: That can't be done, or *path* is no copy, or one of another release, or what is in it was
+            sealed beside another key store than *vault*'s.
     """
     try:
         with _opened_copy(path) as copy, for_writing(engine).begin() as connection:
             unhurried(connection)
             if not overwrite and not is_empty(connection):
                 raise StoreError(f"{place_of(engine)} holds conversations; --force has them go")
+            name = name_of_key_store(vault)
+            if name is not None and get(copy, KEY_STORE) not in (None, name):
+                raise StoreError(
+                    f"the key store is not the one that sealed what is in {path}: restore that first"
+                )
             for table in reversed(tables.sorted_tables):
                 # Who wrote here last, and how often, stays: the mark outside the database knows of it.
                 kept = meta.c.key.in_((RUN, COMMITS)) if table is meta else None
@@ -86,6 +93,9 @@ def restore(engine: Engine, path: Path, vault: Vault, *, overwrite: bool = False
                 _copy_rows(copy, connection, table)
             if engine.dialect.name == "postgresql":
                 _go_on_counting(connection)
+            if name is not None:
+                # A copy from before there was encryption names none.
+                put(connection, KEY_STORE, name)
             draw_epochs(connection, vault)
             return _count(connection, vault)
     except (SQLAlchemyError, sqlite3.Error) as error:

@@ -15,6 +15,7 @@ from typing import Any
 from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url, pool
 from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 
+from .held_file import HeldFile
 from .port import StoreUnusable
 
 LOCK_TIMEOUT = 2.0
@@ -90,7 +91,21 @@ def _sqlite(url: URL, readers: int) -> Engine:
     )
     event.listen(engine, "connect", _prepare_sqlite)
     event.listen(engine, "begin", _begin)
+    if not in_memory:
+        _hold_file(engine, Path(url.database or ""))
     return engine
+
+
+def _hold_file(engine: Engine, path: Path) -> None:
+    """Have nothing committed to a file that is not at *path* any more, and none made in its place."""
+    file = HeldFile(path)
+
+    def before_commit(connection: Connection) -> None:
+        if connection.get_execution_options().get(WRITING):
+            file.check()
+
+    event.listen(engine, "do_connect", file.check)
+    event.listen(engine, "commit", before_commit)
 
 
 def _own_file(path: Path) -> None:

@@ -26,8 +26,8 @@ from .vault import PlainVault, Vault
 
 log: FilteringBoundLogger = structlog.get_logger(__name__)
 
-# What the data calls the key store beside it: a digest that only that one can make.
-_KEY_STORE = "key_store"
+KEY_STORE = "key_store"
+"""Where the data's `meta` names the key store beside it."""
 
 _SAID: dict[Verdict, str] = {
     "older": "an older copy of the store was put back",
@@ -35,6 +35,13 @@ _SAID: dict[Verdict, str] = {
     "garbled": "the store's mark makes no sense",
     "unmarked": "the store has no mark",
 }
+
+
+def name_of_key_store(vault: Vault) -> str | None:
+    """What the data calls *vault*'s key store: a digest that only that one can make. None if it has none."""
+    if isinstance(vault, PlainVault):
+        return None
+    return vault.digest(b"the key store beside this data").hex()
 
 
 def open_store(
@@ -135,6 +142,7 @@ def open_engine(url: str, *, readers: int = 1) -> Engine:
 
 def _marked(store: SqlStore, path: Path, *, trusting: bool) -> MarkedStore:
     mark = Mark.open(path)
+    counted = mark.known.commits if mark.known is not None else 0
     try:
         verdict = mark.begin(store, secrets.token_hex(8), trusting=trusting)
     except BaseException:
@@ -142,6 +150,8 @@ def _marked(store: SqlStore, path: Path, *, trusting: bool) -> MarkedStore:
         raise
     if verdict == "unmarked" and trusting:
         log.info("the store has no mark yet: it is taken for the newest of its history", mark=str(path))
+    elif verdict == "empty" and store.commits < counted:
+        log.warning("the store is empty, and was not before: the history is gone", mark=str(path))
     elif verdict in _SAID:
         log.warning(f"{_SAID[verdict]}: every conversation has a new epoch", mark=str(path))
     return MarkedStore(store, mark)
@@ -177,19 +187,19 @@ def _belong_together(engine: Engine, vault: Vault, *, replacing: bool) -> None:
     Beside data of which it knows nothing, `maintain` would take all its keys for orphans and destroy them;
     and without them, all messages would look recalled. Who is *replacing* all data may put just that right.
     """
-    if isinstance(vault, PlainVault):
+    name = name_of_key_store(vault)
+    if name is None:
         return
-    name = vault.digest(b"the key store beside this data").hex()
     try:
         with for_writing(engine).begin() as connection:
-            known = get(connection, _KEY_STORE)
+            known = get(connection, KEY_STORE)
             if known is None and not (replacing and not vault.is_empty()):
                 if not vault.is_empty():
                     raise StoreUnusable(
                         f"the key store holds keys of other data than {place_of(engine)}: restore that,"
                         " or move the key store away"
                     )
-                put(connection, _KEY_STORE, name)
+                put(connection, KEY_STORE, name)
     except SQLAlchemyError as error:
         raise StoreError(f"{place_of(engine)} can't be written") from error
     if known is not None and known != name and not replacing:

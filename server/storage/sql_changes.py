@@ -31,7 +31,7 @@ from .moments import ticks
 from .schema import EDITED, READ, RECALLED, RESET, events, messages, questions, receipts
 from .sql_ledger import Conversation, Ledger
 from .sql_reading import body_of, edited_at, message_of
-from .sql_sealing import keys_of, seal_body, seal_question
+from .sql_sealing import keys_of, name_of, open_keys, seal_body, seal_question
 from .vault import Vault
 
 Rare = Edit | Recall | Regenerate | MarkRead | Reset
@@ -70,12 +70,18 @@ class Changes:
         if body is None:
             return AlreadyRecalled()
         key = keys[row.key_id]
+        if row.key_id is None:  # it was said in clear, maybe before there was a vault that seals
+            (key,) = open_keys(self._vault, 1)
         bare = without_inline_data(edit.chain)
         body = evolve(body, chain=bare)
         self._connection.execute(
             update(messages)
             .where(_message(conversation, edit.id))
-            .values(body=seal_body(key, dump_body(body), edit.key, edit.id), edited_at=ticks(edit.at))
+            .values(
+                key_id=name_of(key),
+                body=seal_body(key, dump_body(body), edit.key, edit.id),
+                edited_at=ticks(edit.at),
+            )
         )
         inline = None
         if bare is not edit.chain:

@@ -43,8 +43,14 @@ def count_commit(connection: Connection) -> int:
 
 def digest_secret(connection: Connection) -> bytes:
     """What keys the digests of a store without a vault; drawn when it is asked for first."""
+    secret = known_digest_secret(connection)
+    if secret is None:
+        secret = secrets.token_bytes(32)
+        put(connection, _SECRET, secret.hex())
+    return secret
+
+
+def known_digest_secret(connection: Connection) -> bytes | None:
+    """The same, if it was ever drawn."""
     value = get(connection, _SECRET)
-    if value is None:
-        value = secrets.token_hex(32)
-        put(connection, _SECRET, value)
-    return bytes.fromhex(value)
+    return None if value is None else bytes.fromhex(value)

@@ -30,6 +30,7 @@ from server.chat import (
     without_inline_data,
 )
 
+from . import sql_meta
 from .bodies import EMPTY, Body, dump_chain, is_text
 from .moments import moment, ticks
 from .schema import messages
@@ -48,7 +49,7 @@ from .sql_drafts import Draft, Known, Waiting
 from .sql_ledger import Conversation, Ledger, pages
 from .sql_reading import body_of
 from .sql_sealing import Keys, digest, keys_of, name_of, open_keys, seal_question
-from .vault import Vault
+from .vault import NeedsSecret, PlainVault, Vault
 
 REMEMBERED = timedelta(hours=24)
 """How long a `client_msg_id` is known."""
@@ -143,7 +144,8 @@ class Run:
             question=row.question,
             alternative_of=row.alternative_of,
             new=False,
-            key=keys.get(row.key_id),
+            # One that was begun in clear gets a key now, if the vault seals.
+            key=None if row.key_id is None else keys.get(row.key_id),
         )
 
     # What they do
@@ -154,12 +156,13 @@ class Run:
         claim: Claim | None = None
         said = b""
         if post.client_msg_id is not None:
-            said = digest(self._vault, b"%s\n%s" % (chain, str(post.reply_to).encode()))
+            words = b"%s\n%s" % (chain, str(post.reply_to).encode())
+            said = digest(self._vault, words)
             claim = conversation, post.scope.encode(), post.client_msg_id.encode()
             known = self._claimed.get(claim) or self._known.get(claim)
             if known is not None:
                 if at - known.at <= _remembered:
-                    if known.digest != said:
+                    if known.digest != said and not self._said_in_clear(known, words):
                         return Conflict()
                     return Posted(known.message, known.seq, None)
                 self._forget(claim)
@@ -187,6 +190,13 @@ class Run:
         if claim is not None:
             self._claimed[claim] = Known(said, number, seq, at)
         return Posted(number, seq, MessageAdded(seq, draft.message()))
+
+    def _said_in_clear(self, known: Known, words: bytes) -> bool:
+        """Whether *known* are those words, noted before there was a vault that seals: its digests differ."""
+        if isinstance(self._vault, NeedsSecret):
+            return False
+        secret = sql_meta.known_digest_secret(self._connection)
+        return secret is not None and known.digest == PlainVault(secret).digest(words)
 
     def _forget(self, claim: Claim) -> None:
         if self._claimed.pop(claim, None) is None:

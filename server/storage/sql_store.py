@@ -18,17 +18,22 @@ from server.chat import (
     BeginReply,
     Command,
     ConversationKey,
+    Edit,
     EndReply,
     Fact,
     Message,
     Post,
+    Recall,
+    Refusal,
+    Reset,
     SaveReply,
     Snapshot,
 )
 from server.messages import Trimmed
 
 from . import sql_meta, sql_retention
-from .engines import for_reading, for_writing
+from .engines import LOCK_TIMEOUT, for_reading, for_writing
+from .port import StoreError
 from .sql_changes import Changes
 from .sql_errors import Unfit, VaultFailing, as_store_errors, is_failing, lost_race
 from .sql_ledger import Ledger, TakenMeanwhile
@@ -45,6 +50,10 @@ ATTEMPTS = 5
 
 PATIENCE = 3
 """After how many commands that meet with trouble in the vault, and nothing else, a batch is given up."""
+
+
+ERASING_PATIENCE = 0.1
+"""How long a batch that erased something waits for readers, to empty SQLite's log, in seconds."""
 
 
 def _now() -> datetime:
@@ -68,6 +77,9 @@ class SqlStore:
         self._readers = for_reading(engine)
         self._writers = for_writing(engine)
         self._trimming = sql_retention.Trimming()
+        self._has_log = engine.dialect.name == "sqlite" and not isinstance(engine.pool, StaticPool)
+        # Whether the log may hold what was erased; also what a process that was killed had no time for.
+        self._erase_due = self._has_log
         self.commits = self._in_read(sql_meta.commits)
         """How many transactions of `write` the database has seen, as of the last one."""
         if isinstance(vault, NeedsSecret):
@@ -115,6 +127,11 @@ class SqlStore:
 
         answers, released, self.commits = self._in_write(do)
         self._destroy(released)
+        erased = any(
+            isinstance(command, Recall | Edit | Reset) and not isinstance(answer, Refusal)
+            for command, answer in zip(commands, answers, strict=True)
+        )
+        self._erase(erased)
         return answers
 
     def trim(self, *, before: datetime | None, keep: int | None) -> tuple[Trimmed, ...]:
@@ -128,6 +145,7 @@ class SqlStore:
 
             trimmed = self._in_write(some)
             self._destroy(released)
+            self._erase(bool(trimmed))
             if trimmed or self._trimming.at_end:
                 return trimmed
 
@@ -135,8 +153,8 @@ class SqlStore:
         self._in_write(lambda connection: sql_retention.forget_claims(connection, self._now()))
         with as_store_errors(self._engine):
             sweep(self._vault, self._used)
-        if self._engine.dialect.name == "sqlite":
-            self._empty_log()
+        if self._has_log:
+            self._empty_log(LOCK_TIMEOUT)
 
     def new_epochs(self) -> None:
         """Give every conversation a new epoch, so that no cursor from before leads anywhere."""
@@ -261,11 +279,28 @@ class SqlStore:
             # A boundary: what they sealed is gone, and that is committed. `maintain` sweeps the keys.
             log.warning("keys not destroyed yet", keys=len(keys), error=type(error).__name__)
 
-    def _empty_log(self) -> None:
-        """Have SQLite's log written over, which still holds what was erased; if nobody reads just then."""
+    def _erase(self, erased: bool) -> None:
+        """Have what was *erased*, now or before, out of SQLite's log too; or try after the next batch."""
+        if not self._has_log or not (erased or self._erase_due):
+            return
+        self._erase_due = True
+        try:
+            # Who erases waits a little for those who read just now. The batches after it don't.
+            self._empty_log(ERASING_PATIENCE if erased else 0)
+        except StoreError as error:
+            # The batch is committed: that it can't be told now would be wrong.
+            log.warning("the log is not emptied yet", error=str(error))
+
+    def _empty_log(self, patience: float) -> None:
+        """Have SQLite's log cut off, which still holds what was erased; if nobody reads just then."""
         with as_store_errors(self._engine), self._engine.connect() as connection:
             driver: Any = connection.connection.driver_connection
-            driver.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+            driver.execute(f"PRAGMA busy_timeout = {patience * 1000:.0f}")
+            try:
+                ((blocked, _, _),) = driver.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+            finally:
+                driver.execute(f"PRAGMA busy_timeout = {LOCK_TIMEOUT * 1000:.0f}")
+        self._erase_due = bool(blocked)
 
 
 def _is_quick(command: Command[Any]) -> bool:

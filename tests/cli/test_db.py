@@ -381,3 +381,43 @@ def test_help_needs_no_database_library(capsys: pytest.CaptureFixture[str]) -> N
     assert ended.value.code == 0
     out = capsys.readouterr().out
     assert all(action in out for action in ("upgrade", "new-epoch", "export", "import", "backup", "restore"))
+
+
+@pytest.mark.parametrize(
+    ("action", "name"),
+    [("backup", "triologue.db"), ("export", "triologue.db-wal"), ("backup", "mark"), ("export", "link")],
+)
+def test_no_copy_takes_the_place_of_what_the_server_lives_on(folder: Path, action: str, name: str) -> None:
+    """Not by another name, nor by force."""
+    db(folder, "upgrade")
+    os.link(folder / "data" / "triologue.db", folder / "data" / "link")
+    before = (folder / "data" / "triologue.db").read_bytes()
+
+    said = refused(folder, action, f"data/{name}", "--force")
+
+    assert said == f"data/{name} is a file of the server's own: name another"
+    assert (folder / "data" / "triologue.db").read_bytes() == before
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+def test_an_export_that_is_told_to_end_leaves_nothing(folder: Path, number: signal.Signals) -> None:
+    """Half of it would lie there in clear."""
+    db(folder, "upgrade")
+    (folder / "there").mkdir()
+    # The first line says when it is: the file is begun, and nothing is in it.
+    script = (
+        "import signal, sys; from server import cli; from server.cli import db\n"
+        f"db._now = lambda: signal.raise_signal({number:d})\n"
+        "sys.exit(cli.main(['db', 'export', 'there/out']))"
+    )
+
+    done = subprocess.run(
+        [sys.executable, "-c", script],
+        cwd=folder,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        timeout=60,
+    )
+
+    assert (done.returncode, done.stdout, done.stderr) == (128 + number, b"", b"")
+    assert list((folder / "there").iterdir()) == []

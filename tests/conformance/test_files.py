@@ -5,16 +5,18 @@ from __future__ import annotations
 import os
 import stat
 from collections.abc import Iterator
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
 from sqlalchemy import text
+from structlog.testing import capture_logs
 
-from server.storage import PlainVault, SqlStore, StoreUnusable, make_engine, upgrade
+from server.storage import PlainVault, SqlStore, StoreError, StoreUnusable, make_engine, upgrade
 from server.storage.engines import for_reading, for_writing, place_of
 
-from .places import Place, Server
-from .saying import do, post, recall
+from .places import START, Place, Server
+from .saying import begin, do, edit, end, history, post, recall, reset, texts
 
 
 @pytest.fixture
@@ -77,6 +79,64 @@ def test_what_was_recalled_is_not_in_the_files(file_place: Place, tmp_path: Path
     store.maintain()
 
     assert not any(b"a needle in it" in path.read_bytes() for path in tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("way", ["recall", "edit", "reset", "trim"])
+def test_what_was_erased_is_in_no_file_by_its_answer(file_place: Place, tmp_path: Path, way: str) -> None:
+    """The log keeps what was written: to empty it is not left to the next time the store is looked after."""
+    store = file_place.open()
+    store.write([post("a needle in it"), begin(1), end(2, "another needle in it")])
+    match way:
+        case "recall":
+            store.write([recall(1), reset()])
+        case "edit":
+            store.write([edit(1, "other words"), begin(1), reset()])
+        case "reset":
+            do(store, reset())
+        case "trim":
+            store.trim(before=START + timedelta(hours=1), keep=None)
+
+    assert not any(b"needle in it" in path.read_bytes() for path in tmp_path.iterdir())
+
+
+def test_a_reader_in_the_way_of_erasing_fails_no_batch(file_place: Place, tmp_path: Path) -> None:
+    """A backup may read for long; what was erased meanwhile is gone after the first batch that comes then."""
+    store = file_place.open()
+    do(store, post("a needle in it"))
+    engine = make_engine(file_place.url)
+    with for_reading(engine).begin() as connection:
+        assert connection.execute(text("SELECT count(*) FROM messages")).scalar_one() == 1
+        do(store, recall(1))
+        do(store, post("b"))
+        assert any(b"a needle in it" in path.read_bytes() for path in tmp_path.iterdir())
+    engine.dispose()
+    do(store, post("c"))
+
+    assert not any(b"a needle in it" in path.read_bytes() for path in tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("another", [False, True])
+def test_nothing_is_acknowledged_that_goes_to_a_file_without_a_name(
+    file_place: Place, tmp_path: Path, another: bool
+) -> None:
+    """SQLite writes on into a deleted file. Moved back to its place it is as good as ever."""
+    store = file_place.open()
+    do(store, post("a"))
+    file = tmp_path / "triologue.db"
+    away = file.rename(tmp_path / "away")
+    if another:
+        file.touch()
+    with capture_logs() as logs:
+        for _ in range(2):
+            with pytest.raises(StoreError) as failed:
+                store.write([post("b")])
+            assert "the database file" in str(failed.value)
+    assert [line["log_level"] for line in logs] == ["error"]
+    assert file.exists() == another
+
+    away.rename(file)
+    do(store, post("c"))
+    assert texts(history(store)) == ["a", "c"]
 
 
 @pytest.mark.parametrize(

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from server.chat import AlreadyRecalled, Image, MessageAdded, MessageEdited
-from server.storage import DataKey, PlainVault, SqlStore, StoreError, Vault, make_engine
+from server.chat import AlreadyRecalled, Conflict, Image, MessageAdded, MessageEdited
+from server.storage import DataKey, PlainVault, SqlStore, StoreError, Vault, make_engine, upgrade
 
 from .places import START, Place
 from .saying import (
@@ -240,3 +240,45 @@ def test_sealed_messages_are_not_read_without_a_vault(store: SqlStore, place: Pl
         do(plain, post("b"))
     plain.close()
     assert texts(history(store))[0] == "a"
+
+
+@pytest.fixture
+def clear(place: Place) -> Iterator[SqlStore]:
+    """The same store, before encryption is turned on: the place seals what is opened there later."""
+    engine = make_engine(place.url)
+    upgrade(engine)
+    store = SqlStore(engine, PlainVault())
+    yield store
+    store.close()
+
+
+def test_a_retry_is_known_though_encryption_was_turned_on_meanwhile(clear: SqlStore, place: Place) -> None:
+    """The digests that tell the same message from another one are of two kinds then."""
+    first = do(clear, post("a", client_msg_id="x"))
+    store = place.open()
+
+    retried = do(store, post("a", client_msg_id="x"))
+    assert (retried.id, retried.duplicate) == (first.id, True)
+    with pytest.raises(Conflict):
+        do(store, post("b", client_msg_id="x"))
+
+
+def test_what_is_written_with_a_vault_is_sealed_though_it_was_begun_in_clear(
+    clear: SqlStore, place: Place, tmp_path: Path
+) -> None:
+    """Edits, also of a question that waits with its picture, and replies that were open."""
+    needle = "needle-in-the-files"
+    clear.write([post("a"), begin(1), save(2, "so"), post("b")])
+    clear.close()
+    store = place.open()
+    picture = Image(base64=f"{needle}-inline", url="u")
+    store.write([save(2, needle), edit(1, needle), edit(3, [picture])])
+
+    assert needle.encode() not in _bytes_of(tmp_path)
+    assert [one.message.chain for one in snapshot(store).questions] == [(picture,)]
+    store.write([end(2, needle * 2), edit(1, needle * 2)])
+    assert needle.encode() not in _bytes_of(tmp_path)
+    assert texts(history(store))[:2] == [needle * 2] * 2
+    assert _keys_in(tmp_path) == 3
+    do(store, recall(1))
+    assert _keys_in(tmp_path) == 2

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import shutil
+import signal
 import stat
 from contextlib import closing
 from pathlib import Path
@@ -132,3 +134,49 @@ def test_what_can_t_be_done_is_one_line(
     config.write_text("= nonsense")
     assert main(["keys", *action.split(), *where]) == 2
     assert capsys.readouterr().err.count("\n") == 1
+
+
+def test_keys_come_back_before_a_server_ever_ran(tmp_path: Path, config: Path) -> None:
+    """On a fresh machine they are the first thing that is restored."""
+    data = tmp_path / "new" / "data"
+    settings = config.read_text().replace(f'data_dir = "{tmp_path}"', f'data_dir = "{data}"')
+    assert main(["keys", "backup", str(tmp_path / "copy"), "--config", str(config)]) == 0
+    config.write_text(settings)
+
+    assert main(["keys", "restore", str(tmp_path / "copy"), "--config", str(config)]) == 0
+    assert stat.S_IMODE(data.stat().st_mode) == 0o700
+
+    shutil.rmtree(data)
+    config.write_text(f'{settings}key_store = "sqlite:///{data}/keys.db"\n')
+    assert main(["keys", "restore", str(tmp_path / "copy"), "--config", str(config)]) == 1
+    assert not data.exists()
+
+
+@pytest.mark.parametrize("name", ["keys.db", "keys.db-wal", "keys", "triologue.db", "link"])
+def test_no_copy_takes_the_place_of_what_the_server_lives_on(
+    tmp_path: Path, config: Path, name: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Not by another name, nor by force."""
+    os.link(tmp_path / "keys.db", tmp_path / "link")
+    before = bytes_beside(tmp_path / "keys.db")
+
+    assert main(["keys", "backup", str(tmp_path / name), "--force", "--config", str(config)]) == 1
+    assert (
+        capsys.readouterr().err
+        == f"triologue: {tmp_path / name} is a file of the server's own: name another\n"
+    )
+    assert bytes_beside(tmp_path / "keys.db") == before
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+def test_a_copy_that_is_told_to_end_leaves_nothing(
+    tmp_path: Path, config: Path, number: signal.Signals, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A machine that goes down must not strew keys about."""
+    (tmp_path / "there").mkdir()
+    handlers = signal.getsignal(number)
+    monkeypatch.setattr(os, "link", lambda *paths: signal.raise_signal(number))
+
+    assert main(["keys", "backup", str(tmp_path / "there" / "copy"), "--config", str(config)]) == 128 + number
+    assert list((tmp_path / "there").iterdir()) == []
+    assert signal.getsignal(number) == handlers

@@ -298,3 +298,44 @@ def test_a_backup_that_fails_leaves_nothing_behind(tmp_path: Path, store: KeySto
     with pytest.raises(KeyStoreError):
         back_up(store, tmp_path / "folder", overwrite=True)
     assert [left.name for left in tmp_path.iterdir() if left.name.startswith(".")] == []
+
+
+def test_a_store_without_keys_becomes_the_one_that_was_copied(
+    tmp_path: Path, url: str, vault: MasterVault, store: KeyStore
+) -> None:
+    """A server that was started once made it a digest key, by which the data would not know it."""
+    ids = [key.id for key in vault.open_keys(3)]
+    back_up(store, tmp_path / "copy")
+    new = sqlite_url(tmp_path / "new.db")
+    with closing(open_vault(tmp_path, new)) as started:
+        assert started.digest(b"name") != vault.digest(b"name")
+
+    with closing(open_key_store(new)) as fresh:
+        restore(fresh, ring_at(tmp_path / "keys"), tmp_path / "copy")
+
+    with closing(open_vault(tmp_path, new)) as restored:
+        assert restored.digest(b"name") == vault.digest(b"name")
+        assert set(restored.keys(ids)) == set(ids)
+
+
+def test_the_keys_of_two_stores_are_not_mixed(
+    tmp_path: Path, url: str, vault: MasterVault, store: KeyStore
+) -> None:
+    """Only one of the two data could be served; a rotation since the copy makes no other store of it."""
+    vault.open_keys(3)
+    back_up(store, tmp_path / "copy")
+    other = sqlite_url(tmp_path / "other.db")
+    with closing(open_vault(tmp_path, other)) as living:
+        living.open_keys(1)
+    before = rows_of(other)
+
+    with (
+        closing(open_key_store(other)) as fresh,
+        pytest.raises(KeyStoreError, match=r"is a copy of another key store than .*other\.db"),
+    ):
+        restore(fresh, ring_at(tmp_path / "keys"), tmp_path / "copy")
+    assert rows_of(other) == before
+
+    new_key(tmp_path / "keys", NOON)
+    rewrap(store, KeyRing.read(tmp_path / "keys"))
+    assert restore(store, KeyRing.read(tmp_path / "keys"), tmp_path / "copy") == 4

@@ -8,12 +8,15 @@ import stat
 import threading
 from collections.abc import Callable
 from contextlib import closing
+from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 
 import pytest
 
 from server.storage import PlainVault, SqlStore, StoreError, make_engine
 from server.storage.copies import Restored, back_up, restore
+from server.storage.opening import open_store
 from tests.conformance.places import Place
 from tests.conformance.saying import HERE, THERE, do, facts, post, recall, snapshot, texts
 
@@ -317,3 +320,41 @@ def test_the_vault_of_a_plain_store_has_its_secret_again(tmp_path: Path) -> None
 
         assert isinstance(other.vault(), PlainVault)
         assert do(other.open(), post("once", client_msg_id="c", scope="ann")).duplicate
+
+
+def now() -> datetime:
+    return datetime.now(UTC)
+
+
+def test_a_copy_in_clear_comes_back_beside_a_key_store(tmp_path: Path) -> None:
+    """It is from before encryption was turned on; the next start must find the two belong together."""
+    with Place(f"sqlite:///{tmp_path}/plain.db") as plain:
+        do(plain.open(), post("in clear"))
+        copy = backed_up(plain, tmp_path / "copy")
+    with Place(f"sqlite:///{tmp_path}/sealed.db", tmp_path) as sealed:
+        do(sealed.open(), post("sealed"))
+        restored(sealed, copy, overwrite=True)
+
+        with closing(sealed.vault()) as vault:
+            opened = partial(open_store, sealed.url, mark=tmp_path / "mark", readers=1, now=now)
+            with closing(opened(vault=vault)) as store:
+                assert texts(store.messages(HERE, limit=9)) == ["in clear"]
+
+
+def test_a_copy_that_another_key_store_sealed_changes_nothing(tmp_path: Path) -> None:
+    """No server would start beside it."""
+    (tmp_path / "one").mkdir()
+    (tmp_path / "two").mkdir()
+    with Place(f"sqlite:///{tmp_path}/one.db", tmp_path / "one") as one:
+        do(one.open(), post("theirs"))
+        first = backed_up(one, tmp_path / "first")
+        restored(one, first, overwrite=True)
+        copy = backed_up(one, tmp_path / "copy")
+    with Place(f"sqlite:///{tmp_path}/two.db", tmp_path / "two") as two:
+        do(two.open(), post("ours"))
+
+        with pytest.raises(
+            StoreError, match=r"^the key store is not the one that sealed what is in .*copy: "
+        ):
+            restored(two, copy, overwrite=True)
+        assert texts(snapshot(two.open()).messages) == ["ours"]

@@ -102,6 +102,21 @@ def test_a_killed_server_s_epochs_last(folder: Folder, tmp_path: Path) -> None:
     assert logs == []
 
 
+def test_a_history_that_is_gone_is_told(folder: Folder) -> None:
+    """A store that was lost looks like a new one, but for its mark. Once is enough."""
+    with capture_logs() as logs:
+        folder.say()
+    assert logs == []
+    folder.put_back(b"")
+
+    with capture_logs() as logs:
+        folder.open().close()
+        folder.open().close()
+    (line,) = logs
+    assert line["log_level"] == "warning"
+    assert "the history is gone" in line["event"]
+
+
 def test_an_older_copy_that_was_put_back_has_new_epochs(folder: Folder) -> None:
     """A cursor from after the copy would lead into what is written next."""
     folder.say("one")
