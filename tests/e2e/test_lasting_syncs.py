@@ -20,8 +20,8 @@ from .running import ECHO, WAYS, Triologue, running
 CALLS = "write,pwrite64,pwritev,fsync,fdatasync,sendto,sendmsg,writev"
 MESSAGES = 20
 
-_begun = re.compile(r"^(?P<thread>\d+) (?P<name>\w+)\((?P<rest>.*)$")
-_resumed = re.compile(r"^(?P<thread>\d+) <\.\.\. (?P<name>\w+) resumed>(?P<rest>.*)$")
+_begun = re.compile(r"^(?P<thread>\d+) +(?P<name>\w+)\((?P<rest>.*)$")
+_resumed = re.compile(r"^(?P<thread>\d+) +<\.\.\. (?P<name>\w+) resumed>(?P<rest>.*)$")
 _result = re.compile(r"= (?P<result>-?\d+)")
 
 

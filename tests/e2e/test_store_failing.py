@@ -271,9 +271,9 @@ async def test_a_failing_store_is_logged_once_and_not_for_each_message(tmp_path:
         async with entered(TALK.url(server, guest=GUEST)) as writer:
             await writer.post("before", "before")
             await in_thread(trouble.begin, server)
-            for number in range(50):
+            for number in range(12):
                 await writer.say("swordfish" + "x" * 2 * ALLOWED, client_msg_id=f"n{number}")
-            for number in range(50):
+            for number in range(12):
                 answer = await writer.answer_to(f"n{number}")
                 assert (answer["type"], answer["retry"]) == ("error", True)
             await in_thread(trouble.end, server)
