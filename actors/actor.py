@@ -72,6 +72,17 @@ class Actor(ABC, Generic[M]):
     async def handle(self, message: M) -> None:
         """React to *message*. An exception is a crash; the message is not handled again."""
 
+    def consume(self, message: M) -> M | None:
+        """What is left of *message* for the mailbox, once that is done which can be done without waiting.
+
+        `None`: nothing. The message itself, as by default: nothing was done. Something else: that is left.
+
+        Tried for what is told, not for what is asked, while the actor waits for a message; in the sender's
+        task, so it must be quick. It may do what `handle` may, but for waiting. An exception is a crash of
+        this actor, as in `handle`, and not the sender's trouble.
+        """
+        return message
+
     async def started(self) -> None:
         """Runs first in every life, before any message."""
 

@@ -169,6 +169,12 @@ class Cell:
         for observer in self.observers:
             observer.sent(envelope, self.address, len(self.mailbox))
 
+    def crash_consuming(self, envelope: Envelope, error: Exception) -> None:
+        """*error* came of what it took at once."""
+        self.current = envelope
+        if self.life is not None:
+            self.life.fail(error)
+
     def note_dropped(self, message: object) -> None:
         if (promise := awaited(message)) is not None:
             promise.fail(QuestionDropped(self.address, message))

@@ -82,6 +82,7 @@ class Intake:
     async def handle_messages(self, actor: Actor[Any]) -> None:
         cell, mailbox = self.cell, self.cell.mailbox
         clock, ledger, observers = cell.clock, cell.ledger, cell.observers
+        consumer = None if type(actor).consume is Actor.consume else actor.consume
         now = clock()
         left, turn_ends = TURN_MESSAGES, now + TURN_SECONDS
         while not self.ending:
@@ -93,9 +94,9 @@ class Intake:
                 cell.since = clock()
                 if self.timers:
                     with trio.CancelScope(deadline=self.timers.next_due()):
-                        await mailbox.wait()
+                        await mailbox.wait(consumer)
                 else:
-                    await mailbox.wait()
+                    await mailbox.wait(consumer)
                 # Woken or not, who was cancelled meanwhile takes no message: it is for the next life.
                 await trio.lowlevel.checkpoint_if_cancelled()
                 now = clock()

@@ -40,6 +40,10 @@ class Owner(Protocol):
         """*message* was dropped, or replaced by a newer one."""
 
 
+Consumer = Callable[[Any], Any]
+"""Takes a message at once and returns what is left of it (see `Actor.consume`)."""
+
+
 class Mailbox:
     """A FIFO of at most *capacity* envelopes.
 
@@ -50,7 +54,33 @@ class Mailbox:
             one with the same key is waiting, a newer one takes its place in the queue.
         weigh: Gives a message's weight, in whatever unit; by default nothing weighs anything.
         bearing: How much the waiting messages may weigh together. A single one may always wait.
+
+    Attributes:
+        direct: What takes a message at once, while nothing is queued and the reader waits; else `None`.
     """
+
+    __slots__ = (
+        "_bell",
+        "_closed",
+        "_conflate",
+        "_plain",
+        "_queue",
+        "_reader_waits",
+        "_replaceable",
+        "_rung",
+        "_senders",
+        "_weigh",
+        "bearing",
+        "capacity",
+        "conflated",
+        "direct",
+        "dropped",
+        "overflow",
+        "owner",
+        "peak",
+        "rejected",
+        "weight",
+    )
 
     def __init__(
         self,
@@ -70,6 +100,7 @@ class Mailbox:
         self.rejected = 0
         self.conflated = 0
         self.owner: Owner | None = None
+        self.direct: Consumer | None = None
         self._conflate = conflate
         self._plain = conflate is None and weigh is None
         self._queue: deque[Envelope] = deque()
@@ -176,20 +207,27 @@ class Mailbox:
             self._let_senders_in()
         return envelope
 
-    async def wait(self) -> None:
-        """Wait until something was queued, somebody rang, or the mailbox was closed."""
+    async def wait(self, consumer: Consumer | None = None) -> None:
+        """Wait until something was queued, somebody rang, or the mailbox was closed.
+
+        Meanwhile *consumer* is offered messages, if nothing is queued.
+        """
         self._reader_waits = True
+        if not self._queue:
+            self.direct = consumer
         try:
             await self._rung.receive()
         except trio.ClosedResourceError:
             pass
         finally:
             self._reader_waits = False
+            self.direct = None
 
     def ring(self) -> None:
         """Wake the reader, if it waits."""
         if self._reader_waits:
             self._reader_waits = False
+            self.direct = None
             try:  # noqa: SIM105 - `suppress` would cost something with every message
                 self._bell.send_nowait(None)
             except trio.WouldBlock:
@@ -214,6 +252,7 @@ class Mailbox:
         self.weight = 0
         self._replaceable.clear()
         self._reader_waits = False
+        self.direct = None
         self._rung.close()
         self._bell.close()
         for task in self._senders:

@@ -12,11 +12,12 @@ import trio
 from .ask import Expired, Promise, Question, bind, withdraw
 from .dead_letters import DeadLetters
 from .deadlines import Deadlines
+from .delivery import deliver
 from .envelope import Envelope
 from .errors import AskTimeout, MailboxClosed, MailboxFull, RecipientStopped, WaitCycle
 from .lifecycle import ExitReason, State
 from .mailbox import Mailbox
-from .tracing import Observer
+from .tracing import Ledger, Observer
 from .waiting import Waiter, wait_for
 
 M_contra = TypeVar("M_contra", contravariant=True)
@@ -30,6 +31,7 @@ class Recipient(Waiter, Protocol):
     """What a ref needs to know of the actor behind it."""
 
     mailbox: Mailbox
+    ledger: Ledger
     dead_letters: DeadLetters
     observers: list[Observer]
     clock: Callable[[], float]
@@ -42,6 +44,7 @@ class Recipient(Waiter, Protocol):
     claims: dict[tuple[str, str, str], int] | None
 
     def note_sent(self, envelope: Envelope) -> None: ...
+    def crash_consuming(self, envelope: Envelope, error: Exception) -> None: ...
     def stop(self, reason: str) -> None: ...
     async def wait_gone(self) -> None: ...
 
@@ -91,6 +94,12 @@ class ActorRef(Generic[M_contra]):
         else:
             await trio.lowlevel.checkpoint()
         envelope = Envelope(message, self._recipient.clock())
+        if self._recipient.mailbox.direct is not None:
+            left = deliver(self._recipient, envelope)
+            if left is None:
+                return
+            if left is not message:
+                envelope = Envelope(left, self._recipient.clock())
         if not self._offer(envelope):
             await self._wait_for_room(envelope)
 
@@ -101,6 +110,15 @@ class ActorRef(Generic[M_contra]):
             MailboxFull: There is no room, and the mailbox's policy is to refuse.
             RecipientStopped: The actor is gone; *message* rides on the error.
         """
+        recipient = self._recipient
+        if recipient.mailbox.direct is not None:
+            message = deliver(recipient, Envelope(message, recipient.clock()))
+            if message is None:
+                return
+        self._put(message)
+
+    def _put(self, message: M_contra) -> None:
+        """As `tell_nowait`, but into the mailbox in any case."""
         recipient = self._recipient
         envelope = Envelope(message, recipient.clock())
         try:

@@ -5,8 +5,6 @@ Each cell keeps a `Ledger`; who wants to see more, while it happens, attaches an
 
 from __future__ import annotations
 
-from collections import deque
-
 from attrs import frozen
 
 from .envelope import Envelope
@@ -36,6 +34,11 @@ class Observer:
     def ended(self, envelope: Envelope, address: str, error: BaseException | None) -> None:
         """It has handled it, or was ended by *error*, a cancellation among them."""
 
+    def consumed(self, envelope: Envelope, address: str, error: BaseException | None) -> None:
+        """It has handled it at once, in its sender's task; what is left of it is another message."""
+        self.began(envelope, address, 0)
+        self.ended(envelope, address, error)
+
     def changed(self, address: str, state: State) -> None:
         """It starts, restarts, stops or is gone."""
 
@@ -60,7 +63,8 @@ class Ledger:
         self.busy = 0.0
         self.expired = 0
         self.restarts = 0
-        self.recent: deque[Envelope] | None = None
+        # A list: a deque takes 600 bytes even if there is little in it.
+        self.recent: list[Envelope] | None = None
         self.crashed = 0
         self.crashes: tuple[Crash, ...] = ()
 
@@ -69,11 +73,18 @@ class Ledger:
         envelope.message = envelope.conflation_key = None
         envelope.took = took = ended_at - envelope.began_at
         self.busy += took
+        self.note_consumed(envelope)
+
+    def note_consumed(self, envelope: Envelope) -> None:
+        """Enter a message that was handled at once. The time it took is its sender's."""
         counts, type_ = self.counts, envelope.type
         counts[type_] = counts.get(type_, 0) + 1
         recent = self.recent
         if recent is None:
-            recent = self.recent = deque(maxlen=RECENT)
+            self.recent = [envelope]
+            return
+        if len(recent) == RECENT:
+            del recent[0]
         recent.append(envelope)
 
     def note_crash(self, at: float, error: BaseException, envelope: Envelope | None) -> None:
