@@ -20,7 +20,7 @@ from .errors import (
     RestartBudgetSpent,
     WaitCycle,
 )
-from .fan_out import fan_out, fan_out_nowait
+from .fanout import fan_out, fan_out_nowait
 from .lifecycle import Crashed, Down, ExitReason, State, Stopped
 from .mailbox import Overflow
 from .observation import (

@@ -84,6 +84,7 @@ class Application:
             if listener is not None:
                 listener.limits = listener_limits(config)
                 listener.drained = drained
+                listener.hands_over = True
             deadline = Deadline(config.timeouts.drain + GRACE)
 
             def begin_to_end() -> None:

@@ -178,6 +178,7 @@ class Root(Supervisor):
                 mailbox=config.limits.mailbox,
                 mailbox_bytes=config.limits.mailbox_bytes,
                 greeting=greeting,
+                patience=config.timeouts.pong,
                 random=world.random,
             ),
             name="connections",

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
 from datetime import datetime
 from functools import partial
 from hashlib import blake2b
+from typing import Any, Protocol
 
 import structlog
 import trio
@@ -51,11 +52,35 @@ from .actor import DISCONNECTED
 from .missed import Missed
 from .patience import PATIENCE, insist
 from .session import Session, wait_closed
-from .transport import AsgiTransport, Receive, Scope, Send, Transport
+from .straight import Bounds, Socket, StraightTransport
+from .transport import AsgiTransport, Frame, Receive, Scope, Send, Transport
 
 log: FilteringBoundLogger = structlog.get_logger(__name__)
 
 _path = re.compile(r"/api/v1/pipelines/(?P<pipeline>.+)/ws/connect/?")
+
+
+class Limited(Protocol):
+    """What is known of the listener: its limits, and how much is held of unfinished messages."""
+
+    limits: Any
+
+    def hold_nowait(self, size: int) -> bool: ...
+    def give_back(self, size: int) -> None: ...
+
+
+class Offer(Protocol):
+    """`extensions["triologue.stream"]` of a scope: a handshake that may be answered by taking the socket.
+
+    What is put into `serve` runs once the application's call has returned, and serves the socket to its end.
+    """
+
+    socket: Socket
+    listener: Limited
+    serve: Callable[[], Awaitable[None]] | None
+
+    async def accept(self, subprotocol: str | None) -> bytes: ...
+    async def refuse(self, status: int, reason: str) -> None: ...
 
 
 class Acceptor:
@@ -89,26 +114,42 @@ class Acceptor:
         self._origins = origins
         self._now = now
         self._new_id = new_id
+        self._bounds: Bounds | None = None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Serve one WebSocket to its end."""
-        await receive()  # websocket.connect
+        """Serve one WebSocket to its end; or leave behind what does, where the socket itself is offered."""
         path = _path.fullmatch(scope["path"])
+        offer: Offer | None = scope.get("extensions", {}).get("triologue.stream")
         if path is None:
-            await _not_found(scope, send)
+            await (_not_found(scope, receive, send) if offer is None else offer.refuse(404, "Not Found"))
             return
         # Even what is refused is accepted first: only on an open socket a browser sees the reason.
         level: Level = 2 if SUBPROTOCOL in scope.get("subprotocols", ()) else 1
-        await send({"type": "websocket.accept", "subprotocol": SUBPROTOCOL if level == 2 else None})
-        transport = AsgiTransport(send)
+        chosen = SUBPROTOCOL if level == 2 else None
         try:
-            opening = self._check(scope, path["pipeline"], level)
+            visit = partial(self._serve, path["pipeline"], self._check(scope, path["pipeline"], level), level)
         except BadOpening as error:
-            await transport.send(encode(ErrorFrame(error.text, error.code)))
-            await transport.close(error.close_code, error.text)
+            visit = partial(_turn_away, error)
+        if offer is not None:
+            first = await offer.accept(chosen)
+            transport = StraightTransport(offer.socket, self._bounds_of(offer.listener), first)
+            offer.serve = partial(visit, transport)
             return
-        key = ConversationKey(path["pipeline"], opening.session_type, opening.session_id)
-        await self._serve(key, opening, level, transport, receive)
+        await receive()  # websocket.connect
+        await send({"type": "websocket.accept", "subprotocol": chosen})
+        await visit(AsgiTransport(receive, send))
+
+    def _bounds_of(self, listener: Limited) -> Bounds:
+        if self._bounds is None:
+            limits = listener.limits
+            self._bounds = Bounds(
+                limits.message_size,
+                limits.message_timeout,
+                limits.send_timeout,
+                listener.hold_nowait,
+                listener.give_back,
+            )
+        return self._bounds
 
     def _check(self, scope: Scope, pipeline: str, level: Level) -> Opening:
         origin = _header(scope, b"origin")
@@ -127,9 +168,8 @@ class Acceptor:
             loopback_only=listener is not None and listener.loopback_only,
         )
 
-    async def _serve(
-        self, key: ConversationKey, opening: Opening, level: Level, transport: Transport, receive: Receive
-    ) -> None:
+    async def _serve(self, pipeline: str, opening: Opening, level: Level, transport: Transport) -> None:
+        key = ConversationKey(pipeline, opening.session_type, opening.session_id)
         connection_id = self._new_id()
         begins = partial(beginning, "handshake", connection=connection_id, conversation=str(key))
         dialect: Dialect = opening.stream if level == 2 else "document"
@@ -140,6 +180,7 @@ class Acceptor:
         except ActorError as error:
             log.error("no connection for a client", conversation=key, error=error)
             await transport.close(CloseCode.INTERNAL_ERROR, "internal error")
+            await wait_closed(transport)
             return
         user = _guest(opening, connection_id)
         scope = user.id if opening.guest is not None else ""
@@ -148,19 +189,25 @@ class Acceptor:
             with begins():
                 entered = await self._enter(info, opening.cursor)
             if entered is None:
-                await wait_closed(receive)
+                await wait_closed(transport)
                 return
             conversation, missed = entered
             session = Session(
-                info, conversation=conversation, registry=self._registry, now=self._now, level=level
+                info,
+                transport,
+                conversation=conversation,
+                registry=self._registry,
+                now=self._now,
+                level=level,
             )
             if missed is None:
-                await session.run(receive)
+                del entered, adopt, opening
+                await session.run()
                 return
             async with trio.open_nursery() as nursery:
                 with begins():
                     nursery.start_soon(self._catch_up, info, missed, conversation, name="websocket catch-up")
-                await session.run(receive)
+                await session.run()
                 nursery.cancel_scope.cancel()
         finally:
             ref.stop(DISCONNECTED)
@@ -227,7 +274,14 @@ def _header(scope: Scope, name: bytes) -> str | None:
     return None
 
 
-async def _not_found(scope: Scope, send: Send) -> None:
+async def _turn_away(error: BadOpening, transport: Transport) -> None:
+    await transport.send(Frame(encode(ErrorFrame(error.text, error.code)).encode()))
+    await transport.close(error.close_code, error.text)
+    await wait_closed(transport)
+
+
+async def _not_found(scope: Scope, receive: Receive, send: Send) -> None:
+    await receive()  # websocket.connect
     if "websocket.http.response" in scope.get("extensions", {}):
         headers = [(b"content-length", b"0")]
         await send({"type": "websocket.http.response.start", "status": 404, "headers": headers})

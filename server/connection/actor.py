@@ -1,16 +1,22 @@
-"""One actor for each socket: everything that is written to it passes through this mailbox, in order."""
+"""One actor for each socket: everything that is written to it passes through here, in order.
+
+While the actor is idle and the socket takes it, at once, in the task of whoever tells it something; else
+through its mailbox.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Hashable
+from contextlib import suppress
 from functools import partial
 from random import Random
 from typing import Any
 
 import structlog
+from attrs import frozen
 from structlog.typing import FilteringBoundLogger
 
-from actors import Actor, Crashed, ExitReason, Restart, Stopped
+from actors import Actor, ActorError, ActorRef, Crashed, ExitReason, Restart, Stopped
 from server.messages import (
     TOO_SLOW,
     Adopt,
@@ -28,7 +34,10 @@ from server.messages import (
 )
 from server.protocol import CloseCode
 
+from .heartbeat import Heartbeat, Watched
 from .outbox import Hole, Outbox
+from .rfc6455 import PING, frame
+from .straight import StraightTransport
 from .transport import Transport
 from .wire import Greeting
 
@@ -41,6 +50,24 @@ DISCONNECTED = "disconnected"
 RECONNECT_MS = (100, 3000)
 
 
+_PING = frame(PING, b"")
+
+
+@frozen
+class Unwritten(ConnectionMessage):
+    """What the socket did not take at once: the end of a frame, or frames."""
+
+    data: bytes
+
+
+@frozen
+class Control(ConnectionMessage):
+    """Write a control frame; of one *key* the newest is enough."""
+
+    data: bytes
+    key: str
+
+
 class Connections(Actor[ConnectionsMessage]):
     """The parent of all connections.
 
@@ -48,6 +75,7 @@ class Connections(Actor[ConnectionsMessage]):
         mailbox: How many frames may wait for a slow reader.
         mailbox_bytes: How many bytes they may take together.
         greeting: What newcomers are told of the server.
+        patience: Seconds in which a ping is to be answered.
         random: Scatters the moments at which clients come back after a restart.
     """
 
@@ -59,12 +87,17 @@ class Connections(Actor[ConnectionsMessage]):
         mailbox: int,
         mailbox_bytes: int,
         greeting: Greeting,
+        patience: float,
         random: Random,
     ) -> None:
         self._mailbox = mailbox
         self._mailbox_bytes = mailbox_bytes
         self._greeting = greeting
+        self._heartbeat = Heartbeat(greeting.heartbeat, patience)
         self._random = random
+
+    async def started(self) -> None:
+        self.start_task(self._heartbeat.run, name="heartbeat")
 
     async def handle(self, message: ConnectionsMessage) -> None:
         match message:
@@ -75,6 +108,7 @@ class Connections(Actor[ConnectionsMessage]):
                         transport=message.transport,
                         dialect=message.dialect,
                         greeting=self._greeting,
+                        heartbeat=self._heartbeat,
                         random=self._random,
                     ),
                     name=message.connection_id,
@@ -95,29 +129,66 @@ class Connection(Actor[ConnectionMessage]):
         transport: Transport,
         dialect: Dialect,
         greeting: Greeting,
+        heartbeat: Heartbeat,
         random: Random,
     ) -> None:
         self._transport = transport
+        self._straight = transport if isinstance(transport, StraightTransport) else None
         self._outbox = Outbox(dialect, greeting)
+        self._heartbeat = heartbeat
+        self._watched: Watched | None = None
         self._random = random
         self._closed = False
 
     @staticmethod
     def conflation_key(message: Any) -> Hashable | None:
         """Chunks of one reply replace each other while they wait: each holds all of the text so far."""
-        if type(message) is Deliver and type(message.event) is ReplyGrew:
+        kind = type(message)
+        if kind is Deliver and type(message.event) is ReplyGrew:
             return message.event.message.id
-        return None
+        return message.key if kind is Control else None
 
     @staticmethod
     def weight(message: Any) -> int:
         """Bytes, roughly: a picture is another matter than a word."""
-        return message.event.weight if type(message) is Deliver else 0
+        if type(message) is Deliver:
+            return message.event.weight
+        return len(message.data) if type(message) in (Unwritten, Control) else 0
+
+    async def started(self) -> None:
+        if self._straight is not None:
+            writer = Writer(self.ref)
+            self._straight.owner = writer
+            self._watched = self._heartbeat.watch(self._straight, writer.ping)
+
+    def consume(self, message: ConnectionMessage) -> ConnectionMessage | None:
+        """Write at once what the socket takes."""
+        straight = self._straight
+        if straight is None:
+            return message
+        data: bytes
+        if type(message) is Deliver:
+            try:
+                made = self._outbox.frame(message.event)
+            except Hole:
+                return message
+            if made is None:
+                return None
+            data = made.data
+        elif type(message) is Control:
+            data = message.data
+        else:
+            return message
+        left = straight.send_nowait(data)
+        return None if left is None else Unwritten(left)
 
     async def handle(self, message: ConnectionMessage) -> None:
         match message:
             case Deliver():
                 await self._write(message.event)
+            case Unwritten() | Control():
+                assert self._straight is not None
+                await self._straight.write(message.data)
             case Flush():
                 message.answer(None)
             case Follow():
@@ -129,6 +200,8 @@ class Connection(Actor[ConnectionMessage]):
 
     async def stopped(self, reason: ExitReason) -> None:
         """Close the socket, if that has not been done, saying why."""
+        if self._watched is not None:
+            self._watched.forget()
         if self._closed or reason == Stopped(DISCONNECTED):
             return
         if isinstance(reason, Crashed):
@@ -146,19 +219,41 @@ class Connection(Actor[ConnectionMessage]):
 
     async def _write(self, event: Event) -> None:
         try:
-            frame = self._outbox.frame(event)
+            made = self._outbox.frame(event)
         except Hole as hole:
             # Going on would hide that something is missing; whoever resumes from its cursor gets it all.
             log.error("an event is missing", connection=self._id, after=hole.last, came=hole.seq)
             await self._close(CloseCode.INTERNAL_ERROR, "something was missed, resume")
             return
-        if frame is not None:
-            await self._transport.send(frame)
+        if made is not None:
+            await self._transport.send(made)
 
-    async def _close(self, code: int, reason: str) -> None:
+    async def _close(self, code: int | None, reason: str) -> None:
         if not self._closed:
             self._closed = True
             if code == CloseCode.RESTART:
                 reason = f"{reason}, reconnect_ms={self._random.randint(*RECONNECT_MS)}"
             await self._transport.close(code, reason)
             self.stop("closed")
+
+
+class Writer:
+    """Has a transport's own frames written by its actor, in their turn."""
+
+    __slots__ = ("_ref",)
+
+    def __init__(self, ref: ActorRef[ConnectionMessage]) -> None:
+        self._ref = ref
+
+    def control(self, data: bytes, key: str) -> None:
+        self._tell(Control(data, key))
+
+    def ping(self) -> None:
+        self._tell(Control(_PING, "ping"))
+
+    def goodbye(self, code: int | None) -> None:
+        self._tell(Close(code))
+
+    def _tell(self, message: ConnectionMessage) -> None:
+        with suppress(ActorError):  # it is being closed already, or is too slow to be answered
+            self._ref.tell_nowait(message)

@@ -9,6 +9,7 @@ from __future__ import annotations
 from server.chat import Cursor, Fact, Message
 from server.messages import Dialect, Event, Gap, Happened, ReplyGrew, Welcomed
 
+from .transport import Frame
 from .wire import Greeting, encoded, encoded_delta, reply_of
 
 
@@ -39,7 +40,7 @@ class Outbox:
         self._told = 0
         self._ended = True
 
-    def frame(self, event: Event) -> str | None:
+    def frame(self, event: Event) -> Frame | None:
         """The text frame to write for *event*; `None` if there is nothing to say.
 
         Raises:
@@ -81,7 +82,7 @@ class Outbox:
             raise Hole(self._last, seq)
         return False
 
-    def _reply_frame(self, event: ReplyGrew | Happened, reply: Message) -> str | None:
+    def _reply_frame(self, event: ReplyGrew | Happened, reply: Message) -> Frame | None:
         known = 0
         if reply.id == self._reply:
             known = self._told

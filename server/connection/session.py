@@ -53,7 +53,7 @@ from server.protocol import (
     decode,
 )
 
-from .transport import AsgiEvent, Receive
+from .transport import Transport
 
 log: FilteringBoundLogger = structlog.get_logger(__name__)
 
@@ -79,6 +79,7 @@ class Session:
     def __init__(
         self,
         info: ConnectionInfo,
+        transport: Transport,
         *,
         conversation: ActorRef[ConversationMessage],
         registry: ActorRef[RegistryMessage],
@@ -86,6 +87,7 @@ class Session:
         level: Level = 1,
     ) -> None:
         self._info = info
+        self._transport = transport
         self._level: Level = level
         self._connection: ActorRef[ConnectionMessage] = info.ref
         self._conversation = conversation
@@ -95,24 +97,22 @@ class Session:
         self._labels = {"connection": info.connection_id, "conversation": str(info.key)}
         self._reported = float("-inf")
 
-    async def run(self, receive: Receive) -> None:
+    async def run(self) -> None:
         """Serve the client until its socket is closed, by whom ever."""
-        while True:
-            event = await receive()
-            if event["type"] == "websocket.disconnect":
-                return
-            try:
-                goes_on = await self._take(event)
-            except ActorError:
-                return  # the connection has ended, and closes the socket
-            if not goes_on:
-                break
-            del event  # it may be large, and the next may be long in coming
-        await wait_closed(receive)
+        while messages := await self._transport.receive():
+            for message in messages:
+                try:
+                    goes_on = await self._take(message)
+                except ActorError:
+                    return  # the connection has ended, and closes the socket
+                if not goes_on:
+                    await wait_closed(self._transport)
+                    return
+            del message, messages  # it may be large, and the next may be long in coming
 
-    async def _take(self, event: AsgiEvent) -> bool:
+    async def _take(self, message: str | bytes) -> bool:
         """React to one frame; false if it was the last."""
-        frame = _decoded(event, self._level)
+        frame = _decoded(message, self._level)
         # Whatever comes of it, in whichever actor, is marked with it.
         with origin(_names.get(type(frame), "ignored frame"), **self._labels):
             self._report_activity()
@@ -193,18 +193,17 @@ class Session:
                 self._registry.tell_nowait(Active(self._info.connection_id, self._now()))
 
 
-def _decoded(event: AsgiEvent, level: Level) -> ClientFrame | BadFrame:
-    text = event.get("text")
+def _decoded(message: str | bytes, level: Level) -> ClientFrame | BadFrame:
     try:
-        if text is None:
+        if isinstance(message, bytes):
             raise BadFrame("Binary frames are not supported")
-        return decode(text, level)
+        return decode(message, level)
     except BadFrame as error:
         # Its traceback leads to this frame, and through it to itself: a cycle for the collector.
         return error.with_traceback(None)
 
 
-async def wait_closed(receive: Receive) -> None:
+async def wait_closed(transport: Transport) -> None:
     """Read a socket that is being closed to its end; what still comes does not count."""
-    while (await receive())["type"] != "websocket.disconnect":
+    while await transport.receive():
         pass

@@ -1,9 +1,12 @@
-"""The socket as a connection sees it."""
+"""The socket as a connection sees it: text frames out, messages in. `AsgiTransport` is that of any server;
+`StraightTransport`, in `straight.py`, has the TCP socket itself."""
 
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any, Protocol
+
+from .rfc6455 import TEXT, frame
 
 Scope = MutableMapping[str, Any]
 AsgiEvent = MutableMapping[str, Any]
@@ -11,21 +14,52 @@ Receive = Callable[[], Awaitable[AsgiEvent]]
 Send = Callable[[AsgiEvent], Awaitable[None]]
 
 
-class Transport(Protocol):
-    """Takes whole text frames. Sending to a socket that is gone does nothing."""
+class Frame:
+    """One text frame, made once for all the sockets that get it.
 
-    async def send(self, text: str) -> None: ...
-    async def close(self, code: int, reason: str) -> None: ...
+    Attributes:
+        data: As it stands on the wire.
+    """
+
+    __slots__ = ("_payload", "data")
+
+    def __init__(self, payload: bytes) -> None:
+        self.data = frame(TEXT, payload)
+        self._payload = len(payload)
+
+    @property
+    def text(self) -> str:
+        """What it says."""
+        return self.data[len(self.data) - self._payload :].decode()
+
+
+class Transport(Protocol):
+    """An accepted WebSocket. Writing to one that is gone does nothing."""
+
+    async def send(self, frame: Frame) -> None: ...
+    async def close(self, code: int | None, reason: str) -> None:
+        """Say goodbye. `receive` comes to its end soon after."""
+
+    async def receive(self) -> list[str | bytes]:
+        """The messages that came next, text or binary, at least one; none at the end."""
 
 
 class AsgiTransport:
     """An accepted WebSocket of any ASGI server."""
 
-    def __init__(self, send: Send) -> None:
+    def __init__(self, receive: Receive, send: Send) -> None:
+        self._receive = receive
         self._send = send
 
-    async def send(self, text: str) -> None:
-        await self._send({"type": "websocket.send", "text": text})
+    async def send(self, frame: Frame) -> None:
+        await self._send({"type": "websocket.send", "text": frame.text})
 
-    async def close(self, code: int, reason: str) -> None:
+    async def close(self, code: int | None, reason: str) -> None:
         await self._send({"type": "websocket.close", "code": code, "reason": reason})
+
+    async def receive(self) -> list[str | bytes]:
+        event = await self._receive()
+        if event["type"] == "websocket.disconnect":
+            return []
+        text = event.get("text")
+        return [event["bytes"] if text is None else text]

@@ -49,6 +49,8 @@ from server.protocol import (
     timestamp,
 )
 
+from .transport import Frame
+
 WHOLE = "whole"
 """The name of an event's encoding that every dialect shares; a reply's has another for `delta`."""
 
@@ -61,14 +63,14 @@ class Greeting:
     max_message_size: int
 
 
-def encoded(event: Event, dialect: Dialect, greeting: Greeting) -> str | None:
+def encoded(event: Event, dialect: Dialect, greeting: Greeting) -> Frame | None:
     """The text frame for *event*, encoded once however many sockets it goes to; `None` if there is none."""
     if dialect == "document" and _is_of_level_2(event):
         return None
-    text = event.encodings.get(WHOLE)
-    if text is None:
-        text = event.encodings[WHOLE] = encode(_frame(event, greeting))
-    return text
+    made: Frame | None = event.encodings.get(WHOLE)
+    if made is None:
+        made = event.encodings[WHOLE] = Frame(encode(_frame(event, greeting)).encode())
+    return made
 
 
 def reply_of(event: Event) -> Message | None:
@@ -82,17 +84,17 @@ def reply_of(event: Event) -> Message | None:
             return None
 
 
-def encoded_delta(event: ReplyGrew | Happened, message: Message, offset: int, *, shared: bool) -> str:
+def encoded_delta(event: ReplyGrew | Happened, message: Message, offset: int, *, shared: bool) -> Frame:
     """The frame that brings a client that knows *offset* code points of the reply up to date.
 
     *shared* if that is what most clients know: then it is encoded once.
     """
-    text = event.encodings.get("delta") if shared else None
-    if text is None:
-        text = encode(_delta_frame(event.session_type, message, offset))
+    made: Frame | None = event.encodings.get("delta") if shared else None
+    if made is None:
+        made = Frame(encode(_delta_frame(event.session_type, message, offset)).encode())
         if shared:
-            event.encodings["delta"] = text
-    return text
+            event.encodings["delta"] = made
+    return made
 
 
 def _delta_frame(session_type: SessionType, message: Message, offset: int) -> ResponseFrame:

@@ -184,7 +184,7 @@ class Conversation(Actor[ConversationMessage]):
             case Join():
                 await self._join(message)
             case CaughtUp():
-                self._let_in(message)
+                await self._let_in(message)
             case MemberGone():
                 self._members.remove(message.connection_id)
                 await self._replies.notice_listeners()
@@ -221,28 +221,28 @@ class Conversation(Actor[ConversationMessage]):
         welcome = Welcomed(
             info.connection_id, self._key, str(cursor), info.user, self._now(), resumed=resumed
         )
-        self._members.tell(info.connection_id, welcome)
+        await self._members.tell(info.connection_id, welcome)
         if reason is not None:
-            self._members.tell(info.connection_id, Gap(str(cursor), reason))
+            await self._members.tell(info.connection_id, Gap(str(cursor), reason))
         await self._registry.tell(ActivateConnection(info.connection_id))
         if cursor.seq < state.published:
             self._members.keep(info.connection_id)
             request.answer(CatchUp(cursor.seq, state.published))
         else:
-            self._show_reply(info.connection_id)
+            await self._show_reply(info.connection_id)
             request.answer(None)
         await self._replies.notice_listeners()
 
-    def _let_in(self, message: CaughtUp) -> None:
-        if self._members.release(message.connection_id):
-            self._show_reply(message.connection_id)
+    async def _let_in(self, message: CaughtUp) -> None:
+        if await self._members.release(message.connection_id):
+            await self._show_reply(message.connection_id)
 
-    def _show_reply(self, connection_id: str) -> None:
+    async def _show_reply(self, connection_id: str) -> None:
         """Tell a newcomer the running reply as it stands."""
         shown = self._replies.shown
         if shown is not None:
             told = self._state.told
-            self._members.tell(connection_id, ReplyGrew(self._key.session_type, shown, told))
+            await self._members.tell(connection_id, ReplyGrew(self._key.session_type, shown, told))
 
     def _watch(self, info: ConnectionInfo) -> None:
         self.watch(info.ref, partial(MemberGone, info.connection_id))

@@ -4,13 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-import trio
-
 from actors import ActorRef
-from server.messages import TOO_SLOW, ConnectionInfo, ConnectionMessage, Deliver, Event, tell_or_stop
+from server.messages import TOO_SLOW, ConnectionInfo, ConnectionMessage, Deliver, Event, tell_each
 
-# A fan-out lets other tasks run after so many receivers.
-SLICE = 64
 # What may happen while a newcomer reads what it missed: less than its mailbox takes at once. One that takes
 # longer has to come again, and has less to read then.
 KEPT = 128
@@ -25,6 +21,8 @@ class Members:
     def __init__(self) -> None:
         self._infos: dict[str, ConnectionInfo] = {}
         self._kept: dict[str, list[Event]] = {}
+        # Who hears what happens, or None once that has changed.
+        self._hearing: list[ActorRef[ConnectionMessage]] | None = None
 
     def __bool__(self) -> bool:
         return bool(self._infos)
@@ -34,52 +32,53 @@ class Members:
 
     def add(self, info: ConnectionInfo) -> None:
         self._infos[info.connection_id] = info
+        self._hearing = None
 
     def remove(self, connection_id: str) -> None:
         self._infos.pop(connection_id, None)
         self._kept.pop(connection_id, None)
+        self._hearing = None
 
     def keep(self, connection_id: str) -> None:
         """From now on, keep what happens for this member."""
         self._kept[connection_id] = []
+        self._hearing = None
 
-    def release(self, connection_id: str) -> bool:
+    async def release(self, connection_id: str) -> bool:
         """Tell this member what was kept for it; false if nothing was being kept, or it can't take it."""
         kept = self._kept.pop(connection_id, None)
+        self._hearing = None
         if kept is None:
             return False
         for event in kept:
-            self.tell(connection_id, event)
+            await self.tell(connection_id, event)
         return connection_id in self._infos
 
-    def tell(self, connection_id: str, event: Event) -> None:
+    async def tell(self, connection_id: str, event: Event) -> None:
         """Tell one member, if it is one, even if it is catching up."""
         info = self._infos.get(connection_id)
-        if info is not None:
-            self._tell(connection_id, info.ref, Deliver(event))
+        if info is not None and await tell_each([info.ref], Deliver(event)):
+            self.remove(connection_id)
 
     async def tell_all(self, event: Event, *, lasting: bool = True) -> None:
         """Tell every member; all of them share one event, and so its encoding.
 
         Without *lasting*, it is not kept for those who catch up: what comes later makes up for it.
         """
-        message = Deliver(event)
-        for number, (connection_id, info) in enumerate(list(self._infos.items()), start=1):
-            if (kept := self._kept.get(connection_id)) is not None:
-                if lasting:
-                    self._keep(info, kept, event)
-            else:
-                self._tell(connection_id, info.ref, message)
-            if number % SLICE == 0:
-                await trio.lowlevel.checkpoint()
+        if lasting:
+            for connection_id, kept in list(self._kept.items()):
+                self._keep(connection_id, kept, event)
+        if self._hearing is None:
+            self._hearing = [info.ref for id_, info in self._infos.items() if id_ not in self._kept]
+        untold = await tell_each(self._hearing, Deliver(event))
+        if untold:
+            lost = set(untold)
+            for connection_id in [id_ for id_, info in self._infos.items() if info.ref in lost]:
+                self.remove(connection_id)
 
-    def _keep(self, info: ConnectionInfo, kept: list[Event], event: Event) -> None:
+    def _keep(self, connection_id: str, kept: list[Event], event: Event) -> None:
         if len(kept) == KEPT:
-            self.remove(info.connection_id)
-            info.ref.stop(TOO_SLOW)
+            self._infos[connection_id].ref.stop(TOO_SLOW)
+            self.remove(connection_id)
         else:
             kept.append(event)
-
-    def _tell(self, connection_id: str, ref: ActorRef[ConnectionMessage], message: Deliver) -> None:
-        if not tell_or_stop(ref, message):
-            self.remove(connection_id)

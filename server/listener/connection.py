@@ -62,12 +62,15 @@ class Connection(TCPServer):
         state: LifespanState,
         listener: Listener,
         stream: Stream,
+        first: bytes = b"",
     ) -> None:
         super().__init__(app, config, context, state, stream)  # type: ignore[arg-type]
         self.stream: Stream = stream  # type: ignore[assignment]
         self.listener = listener
         self._socket = socket_of(stream)
         self._peer = "unknown"
+        # What was read already.
+        self._first = first
         # The reading task's life; its deadline is moved with what the peer owes us.
         self._reading = trio.CancelScope()
         self._in_head = True
@@ -140,9 +143,7 @@ class Connection(TCPServer):
             self._last_life, self._in_receive = trio.current_time(), True
             with trio.move_on_at(self.protocol.message_due) as waiting:
                 try:
-                    data = await self.stream.receive_some(
-                        _FRAMES_RECV if self.protocol.upgraded else MAX_RECV
-                    )
+                    data = await self._receive_some()
                 except _GONE:
                     return
             self._in_receive = False
@@ -162,6 +163,10 @@ class Connection(TCPServer):
             await self.protocol.handle(RawData(bytes(data)))
             if self.protocol.wants_body:
                 self._expect_by(trio.current_time() + BODY_TIMEOUT)
+
+    async def _receive_some(self) -> bytes | bytearray:
+        first, self._first = self._first, b""
+        return first or await self.stream.receive_some(_FRAMES_RECV if self.protocol.upgraded else MAX_RECV)
 
     def _expect_by(self, deadline: float) -> None:
         if not self._lingering and self._reading.deadline != deadline:

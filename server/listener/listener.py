@@ -53,6 +53,10 @@ class Listener:
     """Whether nobody outside this machine can connect, judged from the sockets themselves."""
     limits: ListenerLimits = attrs.field(factory=ListenerLimits)
     """Replace it during the lifespan's startup, before the first connection."""
+    hands_over: bool = False
+    """For an application that speaks WebSocket itself: set it during the lifespan's startup, and be ready to
+    find `extensions["triologue.stream"]`, an `Offer`, in a WebSocket's scope. It has to answer each of them,
+    by taking the socket or refusing; `receive` and `send` are of no use then."""
     draining: trio.Event = attrs.field(factory=trio.Event)
     """Set as soon as termination begins; the application then says goodbye to its connections."""
     drained: trio.Event | None = None

@@ -26,6 +26,7 @@ from structlog.typing import FilteringBoundLogger
 
 from .connection import Connection, Stream, socket_of
 from .errors import StartupFailed, leaves
+from .hand_over import Arrival
 from .lifespan import GuardedLifespan
 from .listener import Listener
 from .sockets import BoundSockets, allow_open_files, bind
@@ -224,8 +225,14 @@ class _Server:
 
     async def _accept(self, connections: trio.Nursery) -> None:
         async def handle(stream: Stream) -> None:
-            state = ConnectionState(self._state.copy())
-            await Connection(self._app, self._config, self._context, state, self._listener, stream).run()
+            state, first = ConnectionState(self._state.copy()), b""
+            listener = self._listener
+            if listener.hands_over and isinstance(stream, trio.SocketStream) and not listener.full:
+                begun = await Arrival(self._app, self._context, state, listener, stream).run()
+                if not begun:
+                    return
+                first = begun
+            await Connection(self._app, self._config, self._context, state, listener, stream, first).run()
 
         starter: Any = _NamedStarter(connections)
         await trio.serve_listeners(handle, self._bound.listeners(), handler_nursery=starter)

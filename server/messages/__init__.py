@@ -16,7 +16,7 @@ from .connection import (
     Dialect,
     Flush,
     Follow,
-    tell_or_stop,
+    tell_each,
 )
 from .conversation import (
     CatchUp,
@@ -146,5 +146,5 @@ __all__ = [
     "Usage",
     "Welcomed",
     "WriteReply",
-    "tell_or_stop",
+    "tell_each",
 ]

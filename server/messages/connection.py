@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Literal
 
 from attrs import frozen
 
-from actors import ActorRef, Down, MailboxFull, Question, RecipientStopped
+from actors import ActorRef, Down, Question, fan_out
 from server.chat import ConversationKey, Sender
 
 from .events import Event
@@ -62,9 +63,9 @@ class ConversationLost(ConnectionMessage):
 
 @frozen
 class Close(ConnectionMessage):
-    """Close the socket with *code*, after everything told before."""
+    """Close the socket with *code*, after everything told before; without one, as its client did."""
 
-    code: int
+    code: int | None
     reason: str = ""
 
 
@@ -85,13 +86,11 @@ TOO_SLOW = "too slow"
 """The reason a connection is stopped with when its mailbox overflows; its client is closed with 4408."""
 
 
-def tell_or_stop(ref: ActorRef[ConnectionMessage], message: ConnectionMessage) -> bool:
-    """Tell a connection without waiting; one with no room is stopped as too slow. False if it is not told."""
-    try:
-        ref.tell_nowait(message)
-    except MailboxFull:
+async def tell_each(
+    refs: Sequence[ActorRef[ConnectionMessage]], message: ConnectionMessage
+) -> list[ActorRef[ConnectionMessage]]:
+    """Tell connections without waiting; those with no room are stopped as too slow. Who was not told."""
+    untold = await fan_out(refs, message)
+    for ref in untold:
         ref.stop(TOO_SLOW)
-        return False
-    except RecipientStopped:
-        return False  # gone already; word of it is on its way
-    return True
+    return untold

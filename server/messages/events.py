@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
+from typing import Any
 
 from attrs import field, frozen
 
@@ -31,7 +32,7 @@ class Event:
     `weight` is roughly the bytes of memory it takes.
     """
 
-    encodings: dict[str, str] = field(factory=dict, init=False, eq=False, repr=False)
+    encodings: dict[str, Any] = field(factory=dict, init=False, eq=False, repr=False)
     weight: int = field(default=SMALL, init=False, eq=False, repr=False)
 
 

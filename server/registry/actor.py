@@ -11,7 +11,7 @@ import trio
 from attrs import define, field
 
 from actors import Actor
-from server.chat import Draining, Full
+from server.chat import Draining, Full, SessionType
 from server.messages import (
     Activate,
     Active,
@@ -29,7 +29,7 @@ from server.messages import (
     Register,
     RegistryMessage,
     Statistics,
-    tell_or_stop,
+    tell_each,
 )
 
 # A walk over all connections lets other tasks run after so many of them.
@@ -38,22 +38,53 @@ SLICE = 64
 
 @define
 class Entry:
-    """A registered connection; not `active` until it has been welcomed."""
+    """A registered connection."""
 
     info: ConnectionInfo
     last_active: datetime
-    active: bool = False
+
+
+Room = tuple[str, SessionType]
+"""A pipeline and a session type."""
 
 
 @define
 class Table:
     """What the registry knows; it outlives a crash of it, and nobody else touches it.
 
-    `entries` are by connection id; `closed` says that nobody else is taken in.
+    `entries` are by connection id; `rooms` has those of them that were welcomed; `closed` says that nobody
+    else is taken in.
     """
 
     entries: dict[str, Entry] = field(factory=dict)
+    rooms: dict[Room, dict[str, Entry]] = field(factory=dict)
     closed: bool = False
+
+    def welcome(self, connection_id: str) -> None:
+        """Count a registered connection from now on."""
+        entry = self.entries.get(connection_id)
+        if entry is not None:
+            self.rooms.setdefault(_room(entry.info), {})[connection_id] = entry
+
+    def remove(self, connection_id: str) -> None:
+        """Forget a connection, if it is known."""
+        entry = self.entries.pop(connection_id, None)
+        if entry is None:
+            return
+        room = _room(entry.info)
+        welcomed = self.rooms.get(room, {})
+        welcomed.pop(connection_id, None)
+        if not welcomed:
+            self.rooms.pop(room, None)
+
+    def of(self, pipeline: str) -> list[Entry]:
+        """The welcomed connections of a pipeline."""
+        rooms = [welcomed for (uuid, _), welcomed in self.rooms.items() if uuid == pipeline]
+        return [entry for welcomed in rooms for entry in welcomed.values()]
+
+
+def _room(info: ConnectionInfo) -> Room:
+    return info.key.pipeline, info.key.session_type
 
 
 class Registry(Actor[RegistryMessage]):
@@ -86,10 +117,9 @@ class Registry(Actor[RegistryMessage]):
             case Register():
                 self._register(message)
             case Activate():
-                if entry := self._entries.get(message.connection_id):
-                    entry.active = True
+                self._table.welcome(message.connection_id)
             case ConnectionGone():
-                self._entries.pop(message.connection_id, None)
+                self._table.remove(message.connection_id)
             case GetStatistics():
                 message.answer(await self._statistics(message.pipeline))
             case Broadcast():
@@ -97,7 +127,9 @@ class Registry(Actor[RegistryMessage]):
             case Quiesce():
                 self._table.closed = True
             case CloseAll():
-                message.answer(await self._tell_all(Close(message.code, message.reason), None))
+                # Whoever has not been welcomed yet gets no broadcast, but must not miss that all is closed.
+                everybody = list(self._entries.values())
+                message.answer(await self._tell(everybody, Close(message.code, message.reason)))
 
     def _register(self, request: Register) -> None:
         if self._table.closed:
@@ -113,40 +145,33 @@ class Registry(Actor[RegistryMessage]):
     def _watch(self, info: ConnectionInfo) -> None:
         self.watch(info.ref, partial(ConnectionGone, info.connection_id))
 
-    def _active(self) -> list[Entry]:
-        return [entry for entry in self._entries.values() if entry.active]
-
     async def _statistics(self, pipeline: str) -> Statistics:
         by_pipeline: Counter[str] = Counter()
         by_session_type: Counter[str] = Counter()
+        for (uuid, session_type), welcomed in self._table.rooms.items():
+            by_pipeline[uuid] += len(welcomed)
+            by_session_type[session_type] += len(welcomed)
         listed = []
-        for number, entry in enumerate(self._active(), start=1):
+        for number, entry in enumerate(self._table.of(pipeline), start=1):
             info = entry.info
-            by_pipeline[info.key.pipeline] += 1
-            by_session_type[info.key.session_type] += 1
-            if info.key.pipeline == pipeline:
-                listed.append(
-                    ConnectionStatus(
-                        connection_id=info.connection_id,
-                        session_type=info.key.session_type,
-                        created_at=info.created_at,
-                        last_active=entry.last_active,
-                        is_active=info.ref.alive,
-                    )
+            listed.append(
+                ConnectionStatus(
+                    connection_id=info.connection_id,
+                    session_type=info.key.session_type,
+                    created_at=info.created_at,
+                    last_active=entry.last_active,
+                    is_active=info.ref.alive,
                 )
+            )
             if number % SLICE == 0:
                 await trio.lowlevel.checkpoint()
         return Statistics(by_pipeline.total(), by_pipeline, by_session_type, tuple(listed))
 
     async def _broadcast(self, request: Broadcast) -> int:
-        return await self._tell_all(Deliver(Announced(request.text, self._now())), request.pipeline)
+        return await self._tell(
+            self._table.of(request.pipeline), Deliver(Announced(request.text, self._now()))
+        )
 
-    async def _tell_all(self, message: ConnectionMessage, pipeline: str | None) -> int:
-        told = 0
-        for number, entry in enumerate(list(self._entries.values()), start=1):
-            # Whoever has not been welcomed yet gets no broadcast, but must not miss that all is closed.
-            if pipeline is None or (entry.active and entry.info.key.pipeline == pipeline):
-                told += tell_or_stop(entry.info.ref, message)
-            if number % SLICE == 0:
-                await trio.lowlevel.checkpoint()
-        return told
+    async def _tell(self, entries: list[Entry], message: ConnectionMessage) -> int:
+        refs = [entry.info.ref for entry in entries]
+        return len(refs) - len(await tell_each(refs, message))

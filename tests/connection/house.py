@@ -168,6 +168,7 @@ class Root(Supervisor):
                     mailbox=self._mailbox,
                     mailbox_bytes=2**20,
                     greeting=GREETING,
+                    patience=20.0,
                     random=Random(1),
                 ),
                 name="connections",

@@ -11,6 +11,7 @@ import trio
 
 from actors import ActorRef, ActorSystem, Supervisor
 from server.connection import Connections
+from server.connection.transport import Frame
 from server.messages import Adopt, ConnectionMessage, ConnectionsMessage, Dialect
 
 from .happenings import GREETING
@@ -21,7 +22,7 @@ class GatedTransport:
 
     def __init__(self, *, is_open: bool = True) -> None:
         self.frames: list[str] = []
-        self.closed: tuple[int, str] | None = None
+        self.closed: tuple[int | None, str] | None = None
         self._gate = trio.Semaphore(0)
         self._is_open = is_open
 
@@ -35,12 +36,12 @@ class GatedTransport:
         for _ in range(frames):
             self._gate.release()
 
-    async def send(self, text: str) -> None:
+    async def send(self, frame: Frame) -> None:
         if not self._is_open:
             await self._gate.acquire()
-        self.frames.append(text)
+        self.frames.append(frame.text)
 
-    async def close(self, code: int, reason: str) -> None:
+    async def close(self, code: int | None, reason: str) -> None:
         await trio.lowlevel.checkpoint()
         self.closed = (code, reason)
 
@@ -50,7 +51,12 @@ class Root(Supervisor):
 
     def __init__(self, mailbox: int, mailbox_bytes: int, random: Random) -> None:
         self._make = partial(
-            Connections, mailbox=mailbox, mailbox_bytes=mailbox_bytes, greeting=GREETING, random=random
+            Connections,
+            mailbox=mailbox,
+            mailbox_bytes=mailbox_bytes,
+            greeting=GREETING,
+            patience=20.0,
+            random=random,
         )
         self.connections: ActorRef[ConnectionsMessage]
         self.ready = trio.Event()

@@ -26,7 +26,7 @@ from server.messages import (
     Dialect,
     Flush,
     Ponged,
-    tell_or_stop,
+    tell_each,
 )
 
 from .happenings import NOON, Client, added, ended, grew, happened, some_fact, welcomed
@@ -131,7 +131,7 @@ async def test_a_slow_reader_alone_is_given_up() -> None:
         refs = [await world.adopt(transport, "cumulative") for transport in (slow, quick)]
         for event in (welcomed(), *(added(seq) for seq in range(1, 31))):
             for ref in refs:
-                tell_or_stop(ref, Deliver(event))
+                await tell_each([ref], Deliver(event))
             await wait_all_tasks_blocked()
         slow.open()
         await refs[0].wait_gone()

@@ -41,8 +41,8 @@ def outbox(dialect: Dialect = "delta", last: int = 0) -> Outbox:
 
 
 def frames(box: Outbox, *events: Event) -> list[Any]:
-    texts = [box.frame(event) for event in events]
-    return [json.loads(text)["data"] for text in texts if text is not None]
+    made = [box.frame(event) for event in events]
+    return [json.loads(frame.text)["data"] for frame in made if frame is not None]
 
 
 def pieces(box: Outbox, *events: Event) -> list[tuple[int, str]]:
@@ -313,13 +313,13 @@ class Telling(RuleBasedStateMachine):
     def the_socket_takes(self, count: int) -> None:
         for event in self.queue[:count]:
             try:
-                text = self.box.frame(event)
+                frame = self.box.frame(event)
             except Hole:
                 assert self.lossy, "there is no hole"
                 self._comes_again()
                 return
-            if text is not None:
-                self.client.hear(text)
+            if frame is not None:
+                self.client.hear(frame.text)
         del self.queue[:count]
 
     def _comes_again(self) -> None:

@@ -28,9 +28,9 @@ def client() -> Any:
 def tell(client: Any, dialect: Dialect, *events: Event) -> None:
     box = Outbox(dialect, GREETING)
     for event in events:
-        text = box.frame(event)
-        if text is not None:
-            client.hear(json.loads(text))
+        frame = box.frame(event)
+        if frame is not None:
+            client.hear(json.loads(frame.text))
 
 
 @pytest.mark.parametrize("dialect", ["document", "cumulative", "delta"])

@@ -46,8 +46,8 @@ REPLY = {**MESSAGE, "id": 2, "role": "assistant", "sender": {"id": "assistant", 
 
 
 def framed(event: Event, dialect: Dialect = "cumulative") -> Any:
-    text = encoded(event, dialect, GREETING)
-    return None if text is None else json.loads(text)
+    frame = encoded(event, dialect, GREETING)
+    return None if frame is None else json.loads(frame.text)
 
 
 @pytest.mark.parametrize(
