@@ -42,9 +42,9 @@ def message_data(message: Message) -> MessageData:
     )
 
 
-def encode(value: ServerFrame | MessageData) -> str:
-    """One text frame, or one MESSAGE, as JSON."""
-    return orjson.dumps(_outwards.unstructure(value)).decode()
+def encode(value: ServerFrame | MessageData) -> bytes:
+    """One text frame, or one MESSAGE, as JSON in UTF-8."""
+    return orjson.dumps(_outwards.unstructure(value))
 
 
 def _compact_converter() -> Converter:
