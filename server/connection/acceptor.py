@@ -275,7 +275,7 @@ def _header(scope: Scope, name: bytes) -> str | None:
 
 
 async def _turn_away(error: BadOpening, transport: Transport) -> None:
-    await transport.send(Frame(encode(ErrorFrame(error.text, error.code)).encode()))
+    await transport.send(Frame(encode(ErrorFrame(error.text, error.code))))
     await transport.close(error.close_code, error.text)
     await wait_closed(transport)
 

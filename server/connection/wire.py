@@ -69,7 +69,7 @@ def encoded(event: Event, dialect: Dialect, greeting: Greeting) -> Frame | None:
         return None
     made: Frame | None = event.encodings.get(WHOLE)
     if made is None:
-        made = event.encodings[WHOLE] = Frame(encode(_frame(event, greeting)).encode())
+        made = event.encodings[WHOLE] = Frame(encode(_frame(event, greeting)))
     return made
 
 
@@ -91,7 +91,7 @@ def encoded_delta(event: ReplyGrew | Happened, message: Message, offset: int, *,
     """
     made: Frame | None = event.encodings.get("delta") if shared else None
     if made is None:
-        made = Frame(encode(_delta_frame(event.session_type, message, offset)).encode())
+        made = Frame(encode(_delta_frame(event.session_type, message, offset)))
         if shared:
             event.encodings["delta"] = made
     return made
