@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from datetime import UTC, datetime, timedelta, timezone
+from types import MappingProxyType
 from typing import Any
 
 import pytest
@@ -123,6 +124,10 @@ CONNECTED = ConnectedFrame(
                 "session_type": "person",
                 "data": {**FINAL, "finish_reason": "stop", "usage": {"tokens": 3}},
             },
+        ),
+        (
+            ResponseFrame("person", message_data(message(usage=MappingProxyType({"tokens": 3})))),
+            {"type": "response", "session_type": "person", "data": {**FINAL, "usage": {"tokens": 3}}},
         ),
         (
             UserMessageFrame(
@@ -253,6 +258,12 @@ def test_a_message_means_the_same_after_a_round_trip(chain: tuple[Component, ...
 def test_timestamps_have_milliseconds_and_a_zone(moment: datetime, text: str) -> None:
     """A time without a zone is read as local time by every browser; rounding up could show the future."""
     assert timestamp(moment) == text
+
+
+@given(st.datetimes(timezones=st.just(UTC)))
+def test_any_moment_is_written_as_python_would(moment: datetime) -> None:
+    """However it is made: clients compare timestamps as text."""
+    assert timestamp(moment) == moment.isoformat(timespec="milliseconds").removesuffix("+00:00") + "Z"
 
 
 def test_frames_are_one_line_of_utf_8() -> None:
