@@ -79,6 +79,11 @@ class ActorRef(Generic[M_contra]):
         """Whether it still takes messages."""
         return not self._recipient.mailbox.closed
 
+    @property
+    def idle(self) -> bool:
+        """Whether it waits for a message: everything it was told is done."""
+        return self._recipient.mailbox.idle
+
     async def tell(self, message: M_contra) -> None:
         """Queue *message*, waiting while the mailbox is full.
 
