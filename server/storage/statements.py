@@ -12,7 +12,6 @@ from typing import Any
 
 from attrs import define, field
 from sqlalchemy import Column, Connection, Table, and_, bindparam, select
-from sqlalchemy.dialects import postgresql
 from sqlalchemy.sql.expression import Executable
 
 Values = Sequence[tuple[Any, ...]]
@@ -88,6 +87,9 @@ class Lookup:
         return text
 
     def _with_arrays(self) -> str:
+        # Only here: it takes a while to import, and an engine for PostgreSQL has done so.
+        from sqlalchemy.dialects import postgresql
+
         dialect: Any = postgresql.dialect()  # type: ignore[no-untyped-call]
         quote = dialect.identifier_preparer.quote
         arrays = ", ".join(
