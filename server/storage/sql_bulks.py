@@ -19,6 +19,7 @@ FIND_CLAIMS = Lookup(
     (client_messages.c.conversation, client_messages.c.scope, client_messages.c.client_msg_id),
 )
 FIND_QUESTIONS = Lookup(questions, (questions.c.conversation, questions.c.message))
+FIND_REPLIES = Lookup(messages, (messages.c.conversation, messages.c.id))
 ADD_MESSAGES = _adding(messages)
 ADD_QUESTIONS = _adding(questions)
 ADD_CLAIMS = _adding(client_messages)

@@ -58,10 +58,17 @@ def conversation_row(connection: Connection, key: ConversationKey) -> Row[Any] |
 
 def body_of(row: Row[Any], key: ConversationKey, keys: Keys) -> Body | None:
     """The body of a message's row; None if it was recalled, be it in a newer copy of this data."""
-    data_key = keys.get(row.key_id)
-    if row.body is None or data_key is None:
+    return unsealed(row.body, row.key_id, key, row.id, keys)
+
+
+def unsealed(
+    body: bytes | None, key_id: bytes | None, conversation: ConversationKey, message: int, keys: Keys
+) -> Body | None:
+    """The same, of a row's values."""
+    key = keys.get(key_id)
+    if body is None or key is None:
         return None
-    return load_body(unseal_body(data_key, row.body, key, row.id))
+    return load_body(unseal_body(key, body, conversation, message))
 
 
 def message_of(row: Row[Any], key: ConversationKey, body: Body) -> Message:

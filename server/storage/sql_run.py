@@ -6,12 +6,12 @@ what came of it is written at once. So a run of hundreds takes a handful of stat
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import timedelta
 from typing import Any
 
 from attrs import define, evolve, field
-from sqlalchemy import Connection, Row, and_, bindparam, select, tuple_
+from sqlalchemy import Connection
 
 from server.chat import (
     BeginReply,
@@ -43,25 +43,19 @@ from .sql_bulks import (
     DROP_QUESTIONS,
     FIND_CLAIMS,
     FIND_QUESTIONS,
+    FIND_REPLIES,
     SUPERSEDE,
 )
 from .sql_drafts import Draft, Known, Waiting
-from .sql_ledger import Conversation, Ledger, pages
-from .sql_reading import body_of
-from .sql_sealing import Keys, digest, keys_of, name_of, open_keys, seal_question
+from .sql_ledger import Conversation, Ledger
+from .sql_reading import unsealed
+from .sql_sealing import digest, keys_of, name_of, open_keys, seal_question
 from .vault import NeedsSecret, PlainVault, Vault
 
 REMEMBERED = timedelta(hours=24)
 """How long a `client_msg_id` is known."""
 
-# Made once: each such statement leaves a cycle for the garbage collector.
-_OPEN_ONES = select(messages).where(
-    and_(
-        tuple_(messages.c.conversation, messages.c.id).in_(bindparam("wanted", expanding=True)),
-        messages.c.seq.is_(None),
-    )
-)
-
+_SEQ, _KEY_ID = messages.c.keys().index("seq"), messages.c.keys().index("key_id")
 _remembered = ticks(moment(0) + REMEMBERED)
 
 Place = tuple[Conversation, int]
@@ -127,26 +121,25 @@ class Run:
             self._connection, list(asked)
         ):
             self._waiting[there[conversation], number] = Waiting(bool(stream), bool(again), answer)
-        open_ones = [
-            row for page in pages(replies) for row in self._connection.execute(_OPEN_ONES, {"wanted": page})
-        ]
-        keys = keys_of(self._vault, (row.key_id for row in open_ones))
-        for row in open_ones:
-            self._resume(there[row.conversation], row, keys)
+        self._resume(there, FIND_REPLIES.run(self._connection, list(replies)))
 
-    def _resume(self, conversation: Conversation, row: Row[Any], keys: Keys) -> None:
-        self._drafts[conversation, row.id] = Draft(
-            conversation,
-            row.id,
-            moment(row.at),
-            row.sender,
-            body_of(row, conversation.key, keys) or EMPTY,
-            question=row.question,
-            alternative_of=row.alternative_of,
-            new=False,
-            # One that was begun in clear gets a key now, if the vault seals.
-            key=None if row.key_id is None else keys.get(row.key_id),
-        )
+    def _resume(self, there: Mapping[int | None, Conversation], rows: Iterable[tuple[Any, ...]]) -> None:
+        open_ones = [row for row in rows if row[_SEQ] is None]
+        keys = keys_of(self._vault, (row[_KEY_ID] for row in open_ones))
+        for row, number, _, question, alternative_of, _, _, sender, at, _, key_id, sealed in open_ones:
+            conversation = there[row]
+            self._drafts[conversation, number] = Draft(
+                conversation,
+                number,
+                moment(at),
+                sender,
+                unsealed(sealed, key_id, conversation.key, number, keys) or EMPTY,
+                question=question,
+                alternative_of=alternative_of,
+                new=False,
+                # One that was begun in clear gets a key now, if the vault seals.
+                key=None if key_id is None else keys.get(key_id),
+            )
 
     # What they do
 
