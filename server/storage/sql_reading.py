@@ -25,7 +25,7 @@ from server.chat import (
     Snapshot,
 )
 
-from .bodies import EMPTY, Body, load_body, load_chain
+from .bodies import Body, load_body, load_chain
 from .moments import moment
 from .schema import EDITED, READ, RECALLED, RESET, conversations, events, messages, questions
 from .sql_ledger import pages
@@ -118,7 +118,7 @@ def read_facts(
             shown[message.id] = message
     keys = keys_of(vault, (message.key_id for message in shown.values()))
     objects = {
-        number: message_of(message, key, body_of(message, key, keys) or EMPTY)
+        number: message_of(message, key, body_of(message, key, keys) or Body())
         for number, message in shown.items()
     }
     facts: list[Fact] = [
@@ -266,7 +266,7 @@ def _open_reply(connection: Connection, vault: Vault, row: Row[Any]) -> OpenRepl
     if found is None:
         return None
     key = key_of(row)
-    body = body_of(found, key, keys_of(vault, [found.key_id])) or EMPTY
+    body = body_of(found, key, keys_of(vault, [found.key_id])) or Body()
     reply = message_of(found, key, body)
     return OpenReply(
         reply.id,
