@@ -25,11 +25,12 @@ lint: $(VENV)/.lint  ## What CI checks before the tests.
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-bench-runtime: $(VENV)/.bench  ## Our runtime beside triotp and Pykka, five faults of triotp, the cost of tracing.
+bench-runtime: $(VENV)/.bench  ## Our runtime beside triotp and Pykka, five faults of triotp, what tracing costs and handling at once saves.
 	$(BIN)/python -m benchmarks.runtime.peers
 	$(BIN)/python -m benchmarks.runtime.faults
 	$(BIN)/python -m benchmarks.runtime.run
 	$(BIN)/python -m benchmarks.runtime.tracing_cost
+	$(BIN)/python -m benchmarks.runtime.at_once
 
 bench-storage: $(VENV)/.test  ## Messages committed per second, beside raw sqlite3.
 	$(BIN)/python -m benchmarks.storage.run
