@@ -24,6 +24,12 @@ def pinned(core: str, command: Sequence[str]) -> list[str]:
     return ["taskset", "-c", core, *command] if (os.cpu_count() or 1) > 1 else list(command)
 
 
+def keep_off_the_server() -> None:
+    """Run this process on the load generator's core."""
+    if (os.cpu_count() or 1) > 1:
+        os.sched_setaffinity(0, {int(LOAD_CORE)})
+
+
 class ServerProcess:
     """A running server; a context manager that ends it.
 
@@ -44,7 +50,8 @@ class ServerProcess:
     ) -> None:
         self.port = _free_port()
         self.log = directory / "server.log"
-        self._started = time.monotonic()
+        self.started = time.monotonic()
+        """On the clock `time.monotonic`."""
         with self.log.open("ab") as log:
             self._process = subprocess.Popen(
                 pinned(SERVER_CORE, command(self.port)),
@@ -59,7 +66,7 @@ class ServerProcess:
         except BaseException:
             self.end()
             raise
-        self.seconds_to_serve = time.monotonic() - self._started
+        self.seconds_to_serve = time.monotonic() - self.started
         """From the start of the process to the first byte it served."""
 
     def __enter__(self) -> ServerProcess:
@@ -106,7 +113,7 @@ class ServerProcess:
                 continue
 
     def _wait(self, path: str | None, patience: float) -> None:
-        while time.monotonic() < self._started + patience:
+        while time.monotonic() < self.started + patience:
             if self._process.poll() is not None:
                 break
             if self._serves(path):

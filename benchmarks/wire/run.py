@@ -20,6 +20,7 @@ from pathlib import Path
 from . import peers
 from .contestants import ROOT, Contestant, all_peers, ours
 from .generator import BUILD, LoadFailed
+from .process import keep_off_the_server
 from .report import render
 from .results import Measurement, Results, about_this_run
 from .work import Pace, Work
@@ -29,6 +30,7 @@ from .workloads import WORKLOADS
 def main() -> None:
     """What the command line asks for."""
     arguments = parse_arguments()
+    keep_off_the_server()
     servers = arguments.server or {"triologue": ROOT}
     contestants = [ours(name, directory, arguments.python) for name, directory in servers.items()]
     if arguments.among != ["nobody"]:

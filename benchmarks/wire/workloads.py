@@ -7,8 +7,11 @@ import json
 from attrs import evolve
 
 from .contestants import ECHO, PIECES, SHORT
+from .first import FirstChunk
 from .generator import Load
+from .idle import Idle
 from .servers import frames
+from .start import Start
 from .work import P50, P99, RATE, STREAMS, Driven, Work
 
 PONG = json.dumps(frames.pong(), separators=(",", ":"))
@@ -55,6 +58,7 @@ _streams = Load(
     expect='"response"',
     final='"is_final":true',
 )
+_idle = evolve(_ping, mode="hold", connections=5000, message="")
 _own_room = connect("{i}")
 _of_replies = (RATE, STREAMS, P50, P99)
 
@@ -110,4 +114,29 @@ WORKLOADS: list[Work] = [
         plain=evolve(_echo, outstanding=8),
         document=evolve(_ping, outstanding=8),
     ),
+    FirstChunk(
+        name="first",
+        title="a durable message to the first chunk of its reply, from `echo`",
+        ours=evolve(
+            _ping,
+            path=connect(ECHO, session_id="c{i}"),
+            connections=200,
+            message=say("hello"),
+            expect='"response"',
+            final='"is_final":true',
+        ),
+    ),
+    Idle(
+        name="idle",
+        title="5,000 idle sockets; ours in one conversation",
+        ours=_idle,
+        plain=evolve(_idle, path="/broadcast", greeting=None),
+        document=_idle,
+    ),
+    Idle(
+        name="idle-own",
+        title="5,000 idle sockets, each in a conversation of its own",
+        ours=evolve(_idle, path=connect(ECHO, session_id="c{i}")),
+    ),
+    Start(name="start", title="from the start of the process to what it serves first"),
 ]
