@@ -30,6 +30,10 @@ class Dialect(Enum):
     PLAIN = "a path for each kind of work"
 
 
+def _complete(environment: dict[str, str]) -> dict[str, str]:
+    return {"PATH": os.environ["PATH"], "PYTHONHASHSEED": "0", **environment}
+
+
 @frozen
 class Contestant:
     """One server program."""
@@ -38,7 +42,7 @@ class Contestant:
     dialect: Dialect
     command: Sequence[str]
     """What to run; the port comes last."""
-    environment: dict[str, str] = field(factory=dict)
+    environment: dict[str, str] = field(converter=_complete)
     health: str | None = None
 
     @contextmanager
@@ -51,15 +55,20 @@ class Contestant:
             yield server
 
     def started(self, directory: Path, settings: str = "", *, patience: float = 60.0) -> ServerProcess:
-        """A process of it in *directory*, with what an earlier one left there.
+        """A process of it in *directory*, with what an earlier one left there."""
+        self.prepare(directory, settings)
+        return ServerProcess(
+            self._with_port, directory, self.environment, path=self.health, patience=patience
+        )
+
+    def prepare(self, directory: Path, settings: str = "") -> None:
+        """Write into *directory* what a process of it reads there.
 
         Args:
-            settings: Lines of `triologue.toml` before the pipelines. Only ours heeds them.
+            settings: Lines of `triologue.toml` before our pipelines. Only ours heeds them.
         """
         if self.dialect is Dialect.TRIOLOGUE:
             (directory / "triologue.toml").write_text(f"{settings}\n{PIPELINES}")
-        environment = {"PATH": os.environ["PATH"], "PYTHONHASHSEED": "0", **self.environment}
-        return ServerProcess(self._with_port, directory, environment, path=self.health, patience=patience)
 
     def _with_port(self, port: int) -> list[str]:
         address = f"127.0.0.1:{port}" if self.dialect is Dialect.TRIOLOGUE else str(port)

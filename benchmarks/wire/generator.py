@@ -85,10 +85,10 @@ class Held:
     """What opening them took."""
     _process: subprocess.Popen[str] = field(alias="process")
 
-    def close(self) -> Figures:
-        """Close them all; what came meanwhile."""
-        out, errors = self._process.communicate("", timeout=60)
-        return _parsed(out, errors)
+    def close(self) -> None:
+        """Close them all, now rather than at the end of the block."""
+        if self._process.poll() is None:
+            self._process.communicate("", timeout=60)
 
 
 @contextmanager
@@ -99,12 +99,12 @@ def held(load: Load, server: ServerProcess) -> Iterator[Held]:
     ) as process:
         assert process.stdout is not None
         try:
-            opening = _parsed(process.stdout.readline(), "")
-            if opening["ready"] < load.connections:
-                raise LoadFailed(f"{load.path}: {opening}")
-            yield Held(opening, process)
+            those = Held(_parsed(process.stdout.readline(), ""), process)
+            if those.opening["ready"] < load.connections:
+                raise LoadFailed(f"{load.path}: {those.opening}")
+            yield those
         finally:
-            if process.poll() is None:
+            if process.returncode is None:
                 process.communicate("", timeout=60)
 
 

@@ -30,9 +30,9 @@ def connect(pipeline: str, **query: str) -> str:
     return f"/api/v1/pipelines/{pipeline}/ws/connect?{asked}"
 
 
-_ping = Load(path=connect(ECHO), greeting='"connected"', message='{"type":"ping"}', expect='"pong"')
+PING = Load(path=connect(ECHO), greeting='"connected"', message='{"type":"ping"}', expect='"pong"')
 _echo = Load(path="/echo", message=PONG)
-_broadcast = Load(
+BROADCAST = Load(
     path=connect(ECHO),
     greeting='"connected"',
     mode="fanout",
@@ -41,7 +41,7 @@ _broadcast = Load(
     expect='"broadcast"',
     post=f"/api/v1/pipelines/{ECHO}/ws/broadcast",
 )
-_group = Load(
+GROUP = Load(
     path=connect(SHORT, session_type="group"),
     greeting='"connected"',
     mode="fanout",
@@ -58,7 +58,7 @@ _streams = Load(
     expect='"response"',
     final='"is_final":true',
 )
-_idle = evolve(_ping, mode="hold", connections=5000, message="")
+IDLE = evolve(PING, mode="hold", connections=5000, message="")
 _own_room = connect("{i}")
 _of_replies = (RATE, STREAMS, P50, P99)
 
@@ -66,16 +66,16 @@ WORKLOADS: list[Work] = [
     Driven(
         name="broadcast",
         title="a broadcast to 1,000 sockets",
-        ours=_broadcast,
+        ours=BROADCAST,
         plain=Load(path="/broadcast", mode="fanout", connections=1000, message="b"),
-        document=_broadcast,
+        document=BROADCAST,
     ),
     Driven(
         name="group",
         title="a message in a group of 1,000, and its short reply",
-        ours=_group,
-        plain=evolve(_group, path="/group", greeting=None),
-        document=evolve(_group, final='"finish_reason": "stop"'),
+        ours=GROUP,
+        plain=evolve(GROUP, path="/group", greeting=None),
+        document=evolve(GROUP, final='"finish_reason": "stop"'),
     ),
     Driven(
         name="delta",
@@ -106,19 +106,19 @@ WORKLOADS: list[Work] = [
         title="the same streams, told at most every 20 ms: the whole text so far",
         ours=evolve(_streams, path=connect(PIECES, session_id="c{i}"), subprotocol=None),
     ),
-    Driven(name="ping1", title="ping, one outstanding", ours=_ping, plain=_echo, document=_ping),
+    Driven(name="ping1", title="ping, one outstanding", ours=PING, plain=_echo, document=PING),
     Driven(
         name="ping8",
         title="ping, eight outstanding",
-        ours=evolve(_ping, outstanding=8),
+        ours=evolve(PING, outstanding=8),
         plain=evolve(_echo, outstanding=8),
-        document=evolve(_ping, outstanding=8),
+        document=evolve(PING, outstanding=8),
     ),
     FirstChunk(
         name="first",
         title="a durable message to the first chunk of its reply, from `echo`",
         ours=evolve(
-            _ping,
+            PING,
             path=connect(ECHO, session_id="c{i}"),
             connections=200,
             message=say("hello"),
@@ -129,14 +129,14 @@ WORKLOADS: list[Work] = [
     Idle(
         name="idle",
         title="5,000 idle sockets; ours in one conversation",
-        ours=_idle,
-        plain=evolve(_idle, path="/broadcast", greeting=None),
-        document=_idle,
+        ours=IDLE,
+        plain=evolve(IDLE, path="/broadcast", greeting=None),
+        document=IDLE,
     ),
     Idle(
         name="idle-own",
         title="5,000 idle sockets, each in a conversation of its own",
-        ours=evolve(_idle, path=connect(ECHO, session_id="c{i}")),
+        ours=evolve(IDLE, path=connect(ECHO, session_id="c{i}")),
     ),
     Start(name="start", title="from the start of the process to what it serves first"),
 ]
