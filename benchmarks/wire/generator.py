@@ -57,14 +57,20 @@ class LoadFailed(Exception):
     """The generator could not do what it was to do: the server refused, or broke off."""
 
 
-def run(load: Load, server: ServerProcess) -> Figures:
+def run(load: Load, server: ServerProcess, *, yielding: bool = False) -> Figures:
     """Drive *server* with *load*, and tell what was seen.
+
+    Args:
+        yielding: To another generator on the same core, which then measures as if it were alone.
 
     Raises:
         LoadFailed: Not all connections came about, some were lost, or some were never answered.
     """
     ran = subprocess.run(
-        load.command(server), capture_output=True, text=True, timeout=load.warm_up + load.seconds + 180
+        ["nice", "-n", "19" if yielding else "0", *load.command(server)],
+        capture_output=True,
+        text=True,
+        timeout=load.warm_up + load.seconds + 180,
     )
     figures = _parsed(ran.stdout, ran.stderr)
     if ran.returncode or figures["lost"] or figures["failed_writes"] or figures["unanswered"]:
