@@ -72,9 +72,23 @@ GOALS = [
         reach=[Beside("picows")],
     ),
     Goal(
+        title="… in whole replies",
+        work="delta",
+        key="finals_per_cpu",
+        goal=[Beside("uvicorn"), Beside("node-ws")],
+        reach=[Beside("picows")],
+    ),
+    Goal(
         title="the same, cumulative",
         work="cumulative",
         key="messages_per_cpu",
+        goal=[Beside("uvicorn")],
+        reach=[Beside("node-ws")],
+    ),
+    Goal(
+        title="… in whole replies",
+        work="cumulative",
+        key="finals_per_cpu",
         goal=[Beside("uvicorn")],
         reach=[Beside("node-ws")],
     ),

@@ -1,6 +1,7 @@
 """Measure all contestants at every kind of work, by turns, again and again.
 
     python -m benchmarks.wire.run                                    everything, five rounds
+    python -m benchmarks.wire.run --short                            in a few minutes
     python -m benchmarks.wire.run --work ping1 --work delta --among picows --rounds 3
     python -m benchmarks.wire.run --server DIRECTORY --python PYTHON     Triologue as it lies there
     python -m benchmarks.wire.run --server before=DIRECTORY --server after=DIRECTORY   two of them, in one run
@@ -26,6 +27,9 @@ from .results import Measurement, Results, about_this_run
 from .work import Pace, Work
 from .workloads import WORKLOADS
 
+_FULL = {"rounds": 5, "seconds": 3.0, "warm_up": 1.0}
+_LONG = {"delta-default", "cumulative-default", "idle", "idle-own"}
+
 
 def main() -> None:
     """What the command line asks for."""
@@ -36,7 +40,7 @@ def main() -> None:
     if arguments.among != ["nobody"]:
         peers.install()
         contestants += [each for each in all_peers() if not arguments.among or each.name in arguments.among]
-    works = [work for work in WORKLOADS if not arguments.work or work.name in arguments.work]
+    works = [work for work in WORKLOADS if work.name in arguments.work]
     pace = Pace(seconds=arguments.seconds, warm_up=arguments.warm_up)
     results = Results(
         about_this_run(servers, rounds=arguments.rounds, seconds=pace.seconds, warm_up=pace.warm_up)
@@ -114,11 +118,21 @@ def parse_arguments() -> argparse.Namespace:
         "--work", action="append", choices=[work.name for work in WORKLOADS], help="repeatable"
     )
     parser.add_argument("--among", action="append", metavar="PEER", help="repeatable; `nobody`: no peers")
-    parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--seconds", type=float, default=3.0, help="for each measurement")
-    parser.add_argument("--warm-up", type=float, default=1.0)
+    parser.add_argument(
+        "--short", action="store_true", help="two rounds of a second, without what takes long"
+    )
+    parser.add_argument("--rounds", type=int, help="default: 5")
+    parser.add_argument("--seconds", type=float, help="for each measurement; default: 3")
+    parser.add_argument("--warm-up", type=float, help="default: 1")
     parser.add_argument("--output", type=Path, default=BUILD / "results" / "wire.json")
-    return parser.parse_args()
+    arguments = parser.parse_args()
+    defaults = {"rounds": 2, "seconds": 1.0, "warm_up": 0.5} if arguments.short else _FULL
+    for name, value in defaults.items():
+        if getattr(arguments, name) is None:
+            setattr(arguments, name, value)
+    if not arguments.work:
+        arguments.work = [work.name for work in WORKLOADS if not (arguments.short and work.name in _LONG)]
+    return arguments
 
 
 if __name__ == "__main__":

@@ -98,35 +98,38 @@ static nanoseconds own_cpu(void) {
     return (nanoseconds)t.tv_sec * 1000000000u + (nanoseconds)t.tv_nsec;
 }
 
-/* ---- latencies: buckets of one microsecond, up to eight seconds ---- */
+/* ---- latencies: in microseconds, to 14 significant bits ---- */
 
-enum { BUCKETS = 8000000 };
+enum { EXACT = 14, HALF = 1 << (EXACT - 1), BUCKETS = 24 * HALF };
 
 struct histogram {
-    uint32_t *buckets;
+    uint32_t buckets[BUCKETS];
     uint64_t count;
 };
 
-static void reset(struct histogram *h) {
-    free(h->buckets);
-    h->buckets = calloc(BUCKETS, sizeof *h->buckets);
-    h->count = 0;
-    if (!h->buckets)
-        abort();
-}
-
 static void record(struct histogram *h, nanoseconds span) {
     uint64_t microseconds = span / 1000;
-    h->buckets[microseconds < BUCKETS ? microseconds : BUCKETS - 1]++;
+    unsigned dropped = 0; /* bits */
+    while (microseconds >> dropped >= 2 * HALF)
+        dropped++;
+    uint64_t bucket = dropped * (uint64_t)HALF + (microseconds >> dropped);
+    h->buckets[bucket < BUCKETS ? bucket : BUCKETS - 1]++;
     h->count++;
+}
+
+static uint64_t least_of(unsigned bucket) {
+    if (bucket < 2 * HALF)
+        return bucket;
+    unsigned dropped = bucket / HALF - 1;
+    return (uint64_t)(bucket - dropped * HALF) << dropped;
 }
 
 /* Milliseconds that the given share of spans did not exceed; -1 if there are none. */
 static double quantile(const struct histogram *h, double share) {
     uint64_t wanted = (uint64_t)(share * (double)(h->count ? h->count - 1 : 0)), seen = 0;
-    for (int i = 0; h->count && i < BUCKETS; i++)
+    for (unsigned i = 0; h->count && i < BUCKETS; i++)
         if ((seen += h->buckets[i]) > wanted)
-            return i / 1000.0;
+            return (double)least_of(i) / 1000.0;
     return -1;
 }
 
@@ -588,6 +591,7 @@ static void work_for(double seconds) {
 
 static void connect_all(void) {
     nanoseconds began = now(), cpu = server_cpu(), end = began + from_seconds(asked.patience);
+    last_ready = began;
     for (int i = 0; i < asked.handshakes; i++)
         open_next();
     while (count.ready + count.refused < (uint64_t)asked.connections && now() < end)
@@ -619,8 +623,6 @@ static void measure(void) {
     }
     idle_for(0.2); /* what the server had to say about the last connections */
     work_for(asked.warm_up);
-    reset(&to_final);
-    reset(&to_first);
     nanoseconds began = now(), cpu = server_cpu(), own = own_cpu();
     measuring = true;
     work_for(asked.seconds);
@@ -726,7 +728,6 @@ int main(int argc, char **argv) {
     connections = calloc((size_t)asked.connections, sizeof *connections);
     if (!connections)
         return 1;
-    reset(&to_ready);
     message_frame_size = make_frame(message_frame, TEXT, (const uint8_t *)asked.message, strlen(asked.message));
     connect_all();
     if (asked.mode == HOLD) {
