@@ -44,7 +44,7 @@ METRICS = [
 ]
 
 CASES = {
-    "idle": "the others idle",
+    "all idle": "the others idle",
     "each second": "the others get a broadcast each second",
     "without a pause": "the others get broadcasts without a pause",
 }
@@ -70,7 +70,7 @@ def measure(contestant: Contestant, case: str, sockets: int, pace: Pace) -> Figu
 @contextmanager
 def _others(server: ServerProcess, case: str, sockets: int, pace: Pace) -> Iterator[Callable[[], float]]:
     """The many, for the length of the block; afterwards, how many broadcasts a second they got."""
-    if case == "idle":
+    if case == "all idle":
         with held(evolve(IDLE, connections=sockets, sources=4), server):
             settle(server)
             yield lambda: 0.0

@@ -17,9 +17,9 @@ from matplotlib.figure import Figure
 from .generator import BUILD
 from .growth import work_of
 from .growths import GROWTHS, Growth
-from .report import our_names
 from .results import Results
 from .spread import spread
+from .tables import our_names
 from .work import Metric, Work
 from .workloads import WORKLOADS
 

@@ -84,8 +84,9 @@ def about_this_run(servers: dict[str, Path], **settings: object) -> dict[str, ob
 
 
 def _commit(directory: Path) -> str:
-    commit = _said("git", "-C", str(directory), "rev-parse", "--short=12", "HEAD")
-    changed = _said("git", "-C", str(directory), "status", "--porcelain", "--", "actors", "server")
+    git = "git", "--no-optional-locks", "-C", str(directory)
+    commit = _said(*git, "rev-parse", "--short=12", "HEAD")
+    changed = _said(*git, "status", "--porcelain", "--", "actors", "server")
     return f"{commit} and changes" if changed else commit
 
 

@@ -22,8 +22,8 @@ from . import peers
 from .contestants import ROOT, Contestant, all_peers, ours
 from .generator import BUILD, LoadFailed
 from .process import keep_off_the_server
-from .report import render
 from .results import Measurement, Results, about_this_run
+from .tables import render
 from .work import Pace, Work
 from .workloads import WORKLOADS
 

@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 
 from benchmarks.wire.goals import goals_table
-from benchmarks.wire.report import render
 from benchmarks.wire.results import Measurement, Results
 from benchmarks.wire.spread import Spread, paired, spread
+from benchmarks.wire.tables import render
 
 
 def results(*rows: tuple[str, str, int, dict[str, float]]) -> Results:
