@@ -10,24 +10,20 @@ heeds 100 ms and more.
 
 from __future__ import annotations
 
-import argparse
-import subprocess
-import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from pathlib import Path
 
-from attrs import evolve
+from attrs import evolve, frozen
 
 from .asking import data, settle
-from .contestants import PIECES, ROOT, SHORT, Contestant, ours
+from .contestants import PIECES, SHORT, Contestant
 from .generator import BUILD, Figures, Load, LoadFailed, held, run
-from .process import ServerProcess, keep_off_the_server
-from .results import Measurement, Results, about_this_run
-from .run import add_server_arguments
-from .spread import spread
+from .process import ServerProcess
+from .results import Results
+from .runner import arguments_parser, measure
+from .tables import cell
 from .work import Metric, Pace
 from .workloads import BROADCAST, IDLE, PING, connect
 
@@ -50,21 +46,32 @@ CASES = {
 }
 
 
-def measure(contestant: Contestant, case: str, sockets: int, pace: Pace) -> Figures:
-    """What the pingers of a fresh server saw in *case*."""
-    pings = evolve(PINGERS, seconds=pace.seconds, warm_up=pace.warm_up)
-    with contestant.running() as server:
-        with _others(server, case, sockets, pace) as told:
+@frozen
+class Pings:
+    """The pings, in one of the `CASES`."""
+
+    name: str
+    sockets: int
+    metrics: Sequence[Metric] = METRICS
+
+    @property
+    def title(self) -> str:
+        return f"16 that ping, while {CASES[self.name]}"
+
+    def measure(self, contestant: Contestant, pace: Pace) -> Figures | None:
+        """What the pingers of a fresh server saw."""
+        pings = evolve(PINGERS, seconds=pace.seconds, warm_up=pace.warm_up)
+        with contestant.running() as server, _others(server, self.name, self.sockets, pace) as told:
             before = _holds(server)[0]
             seen = run(pings, server)
             total, newest = _holds(server)
         holds = newest[len(newest) - min(total - before, len(newest)) :]
-    return {
-        **seen,
-        "holds": total - before,
-        "longest_hold_ms": max(holds, default=0.0) * 1e3,
-        "broadcasts_per_second": told(),
-    }
+        return {
+            **seen,
+            "holds": total - before,
+            "longest_hold_ms": max(holds, default=0.0) * 1e3,
+            "broadcasts_per_second": told(),
+        }
 
 
 @contextmanager
@@ -124,16 +131,13 @@ def _holds(server: ServerProcess) -> tuple[int, list[float]]:
 def render_fairness(results: Results) -> str:
     """A table for each of our servers."""
     tables = []
-    for name in dict.fromkeys(each.contestant for each in results.measurements):
+    for name in results.contestants():
         lines = [
             f"| 16 that ping ({name}), while | " + " | ".join(metric.title for metric in METRICS) + " |",
             "|---" * (len(METRICS) + 1) + "|",
         ]
         for case, title in CASES.items():
-            cells = []
-            for metric in METRICS:
-                values = results.of(case, name, metric.key)
-                cells.append(spread(list(values.values())).text(metric.digits) if values else "–")
+            cells = [cell(results, case, name, metric) for metric in METRICS]
             lines.append(f"| {title} | " + " | ".join(cells) + " |")
         tables.append("\n".join(lines))
     return "\n\n".join(tables)
@@ -141,37 +145,10 @@ def render_fairness(results: Results) -> str:
 
 def main() -> None:
     """What the command line asks for."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    add_server_arguments(parser)
+    parser = arguments_parser(__doc__, BUILD / "results" / "fairness.json", seconds=5.0)
     parser.add_argument("--sockets", type=int, default=9700)
-    parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--seconds", type=float, default=5.0, help="of pings, for each measurement")
-    parser.add_argument("--warm-up", type=float, default=1.0)
-    parser.add_argument("--output", type=Path, default=BUILD / "results" / "fairness.json")
     arguments = parser.parse_args()
-    keep_off_the_server()
-    servers = arguments.server or {"triologue": ROOT}
-    contestants = [ours(name, directory, arguments.python) for name, directory in servers.items()]
-    pace = Pace(seconds=arguments.seconds, warm_up=arguments.warm_up)
-    results = Results(
-        about_this_run(servers, rounds=arguments.rounds, seconds=pace.seconds, sockets=arguments.sockets)
-    )
-    arguments.output.parent.mkdir(parents=True, exist_ok=True)
-    for number in range(arguments.rounds):
-        for case in CASES if number % 2 == 0 else reversed(CASES):
-            for contestant in contestants:
-                try:
-                    figures = measure(contestant, case, arguments.sockets, pace)
-                except (LoadFailed, RuntimeError, subprocess.TimeoutExpired) as error:
-                    print(f"{case} {contestant.name}: {error}", file=sys.stderr)
-                    continue
-                results.measurements.append(Measurement(case, contestant.name, number, figures))
-                results.save(arguments.output)
-                shown = ", ".join(f"{each.title} {figures[each.key]:.{each.digits}f}" for each in METRICS)
-                print(f"round {number + 1} {case}, {contestant.name}: {shown}", file=sys.stderr)
-    print(render_fairness(results))
+    print(render_fairness(measure(arguments, [Pings(case, arguments.sockets) for case in CASES])))
 
 
 if __name__ == "__main__":

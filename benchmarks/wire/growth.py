@@ -2,77 +2,36 @@
 
     python -m benchmarks.wire.growth [--of sockets] [--rounds 3]
 
-Our server alone. Each size has a fresh server; the order of the sizes is reversed each round.
+Our server alone, a fresh one for each size.
 """
 
 from __future__ import annotations
 
-import argparse
-import subprocess
-import sys
-import time
-from pathlib import Path
-
-from .contestants import ROOT, ours
-from .generator import BUILD, LoadFailed
+from .generator import BUILD
 from .growths import GROWTHS, Growth
-from .process import keep_off_the_server
-from .results import Measurement, Results, about_this_run
-from .run import add_server_arguments
-from .spread import spread
-from .work import Pace
+from .results import Results
+from .runner import arguments_parser, measure
+from .tables import cell
 
 
 def main() -> None:
     """What the command line asks for."""
-    arguments = _arguments()
-    keep_off_the_server()
-    servers = arguments.server or {"triologue": ROOT}
-    contestants = [ours(name, directory, arguments.python) for name, directory in servers.items()]
-    pace = Pace(seconds=arguments.seconds, warm_up=arguments.warm_up)
-    about = about_this_run(servers, rounds=arguments.rounds, seconds=pace.seconds, warm_up=pace.warm_up)
-    results = Results(about)
-    arguments.output.parent.mkdir(parents=True, exist_ok=True)
-    for number in range(arguments.rounds):
-        for growth in GROWTHS:
-            if arguments.of and growth.name not in arguments.of:
-                continue
-            for size in growth.sizes if number % 2 == 0 else reversed(growth.sizes):
-                for contestant in contestants:
-                    began = time.monotonic()
-                    try:
-                        figures = growth.measure(contestant, size, pace)
-                    except (LoadFailed, RuntimeError, subprocess.SubprocessError) as error:
-                        print(f"{growth.name} {size} {contestant.name}: {error}", file=sys.stderr)
-                        continue
-                    figures["size"] = size
-                    results.measurements.append(
-                        Measurement(work_of(growth, size), contestant.name, number, figures)
-                    )
-                    results.save(arguments.output)
-                    shown = ", ".join(f"{each.title} {figures[each.key]:.2f}" for each in growth.metrics)
-                    took = time.monotonic() - began
-                    print(
-                        f"round {number + 1} {size} {growth.unit}, {contestant.name}: {shown} [{took:.0f} s]",
-                        file=sys.stderr,
-                    )
-    print(render_growth(results))
-
-
-def work_of(growth: Growth, size: int) -> str:
-    """What *growth* at *size* is called in results."""
-    return f"{growth.name} {size}"
+    parser = arguments_parser(__doc__, BUILD / "results" / "growth.json")
+    names = [growth.name for growth in GROWTHS]
+    parser.add_argument("--of", action="append", choices=names, help="repeatable")
+    arguments = parser.parse_args()
+    chosen = [growth for growth in GROWTHS if growth.name in (arguments.of or names)]
+    print(render_growth(measure(arguments, [work for growth in chosen for work in growth.works()])))
 
 
 def render_growth(results: Results) -> str:
     """A table for everything that grew, and each of our servers."""
-    names = dict.fromkeys(each.contestant for each in results.measurements)
     measured = results.works()
     return "\n\n".join(
         _table(results, growth, name)
         for growth in GROWTHS
-        if any(work_of(growth, size) in measured for size in growth.sizes)
-        for name in names
+        if any(work.name in measured for work in growth.works())
+        for name in results.contestants()
     )
 
 
@@ -82,28 +41,10 @@ def _table(results: Results, growth: Growth, name: str) -> str:
         f"| {growth.unit} | " + " | ".join(metric.title for metric in growth.metrics) + " |",
         "|---" * (len(growth.metrics) + 1) + "|",
     ]
-    for size in growth.sizes:
-        cells = []
-        for metric in growth.metrics:
-            values = results.of(work_of(growth, size), name, metric.key)
-            cells.append(spread(list(values.values())).text(metric.digits) if values else "–")
-        lines.append(f"| {size:,} | " + " | ".join(cells) + " |")
+    for work in growth.works():
+        cells = [cell(results, work.name, name, metric) for metric in growth.metrics]
+        lines.append(f"| {work.size:,} | " + " | ".join(cells) + " |")
     return "\n".join(lines)
-
-
-def _arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    add_server_arguments(parser)
-    parser.add_argument(
-        "--of", action="append", choices=[growth.name for growth in GROWTHS], help="repeatable"
-    )
-    parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--seconds", type=float, default=3.0, help="for each measurement")
-    parser.add_argument("--warm-up", type=float, default=1.0)
-    parser.add_argument("--output", type=Path, default=BUILD / "results" / "growth.json")
-    return parser.parse_args()
 
 
 if __name__ == "__main__":

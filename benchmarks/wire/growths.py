@@ -24,19 +24,44 @@ PAGES = 20
 
 @frozen(kw_only=True)
 class Growth:
-    """One thing that grows.
-
-    Args:
-        metrics: Costs of one unit of what the work must touch: where they don't rise with the size, the
-            whole is no worse than linear.
-    """
+    """One thing that grows."""
 
     name: str
     title: str
     unit: str
     sizes: Sequence[int]
     metrics: Sequence[Metric]
-    measure: Callable[[Contestant, int, Pace], Figures]
+    """Costs of one unit of what the work must touch: where they don't rise, the whole is linear or better."""
+    at: Callable[[Contestant, int, Pace], Figures]
+    """Measures at a size."""
+
+    def works(self) -> list[AtSize]:
+        """One kind of work for each size."""
+        return [AtSize(self, size) for size in self.sizes]
+
+
+@frozen
+class AtSize:
+    """What *growth* costs at one size."""
+
+    growth: Growth
+    size: int
+
+    @property
+    def name(self) -> str:
+        return f"{self.growth.name} {self.size}"
+
+    @property
+    def title(self) -> str:
+        return f"{self.growth.title}: {self.size:,}"
+
+    @property
+    def metrics(self) -> Sequence[Metric]:
+        return self.growth.metrics
+
+    def measure(self, contestant: Contestant, pace: Pace) -> Figures:
+        """By a fresh server of *contestant*."""
+        return self.growth.at(contestant, self.size, pace)
 
 
 def sockets(contestant: Contestant, size: int, pace: Pace) -> Figures:
@@ -146,7 +171,7 @@ GROWTHS = [
             _less("statistics_us", "statistics: CPU µs a socket"),
             _less("frame_us", "broadcast: CPU µs a frame"),
         ],
-        measure=sockets,
+        at=sockets,
     ),
     Growth(
         name="history",
@@ -159,7 +184,7 @@ GROWTHS = [
             _less("page_ms", "a page of 50 from the middle: CPU ms", 2),
             _less("start_ms", "start: ms by the clock", 0),
         ],
-        measure=history,
+        at=history,
     ),
     Growth(
         name="pipelines",
@@ -173,7 +198,7 @@ GROWTHS = [
             _less("mib", "MiB after the start"),
             _less("ping_us", "ping: CPU µs"),
         ],
-        measure=pipelines,
+        at=pipelines,
     ),
     Growth(
         name="members",
@@ -184,7 +209,7 @@ GROWTHS = [
             _less("exchange_us", "a message and its reply: CPU µs", 0),
             _less("frame_us", "… a delivered frame"),
         ],
-        measure=members,
+        at=members,
     ),
 ]
 

@@ -7,23 +7,18 @@ from collections.abc import Sequence
 
 from attrs import evolve, frozen
 
-from .contestants import Contestant, Dialect
-from .generator import Figures, Load, held
-from .work import Metric, Pace
+from .contestants import Contestant
+from .generator import Figures, held
+from .work import Loaded, Metric, Pace
 
 SETTLING = 1.5
 """How long the server is left alone before its memory is looked at."""
 
 
 @frozen(kw_only=True)
-class Idle:
-    """A server that holds sockets of which nothing is asked: a load of mode `hold` for each dialect."""
+class Idle(Loaded):
+    """A server that holds sockets of which nothing is asked; loads of mode `hold`."""
 
-    name: str
-    title: str
-    ours: Load
-    plain: Load | None = None
-    document: Load | None = None
     metrics: Sequence[Metric] = (
         Metric("kib_per_socket", "KiB a socket", less_is_better=True, digits=1),
         Metric("handshakes_per_cpu", "handshakes per CPU second"),
@@ -32,9 +27,7 @@ class Idle:
 
     def measure(self, contestant: Contestant, pace: Pace) -> Figures | None:
         """What a fresh server of *contestant* grew by for each socket, and spent on each handshake."""
-        load = {Dialect.TRIOLOGUE: self.ours, Dialect.PLAIN: self.plain, Dialect.DOCUMENT: self.document}[
-            contestant.dialect
-        ]
+        load = self.load_for(contestant)
         if load is None:
             return None
         with contestant.running() as server:

@@ -15,7 +15,6 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from .generator import BUILD
-from .growth import work_of
 from .growths import GROWTHS, Growth
 from .results import Results
 from .spread import spread
@@ -45,7 +44,7 @@ def wire(results: Results) -> Figure:
 
 def growth(results: Results, name: str) -> Figure:
     """A panel for each thing that grows: the cost of one unit, as a multiple of that at the smallest size."""
-    measured = [each for each in GROWTHS if work_of(each, each.sizes[0]) in results.works()]
+    measured = [each for each in GROWTHS if each.works()[0].name in results.works()]
     figure = Figure(figsize=(12, 3.2 * -(-len(measured) // 2)), layout="constrained")
     for axes, each in zip(_axes(figure, -(-len(measured) // 2), 2), measured, strict=False):
         _lines(axes, results, each, name)
@@ -83,7 +82,7 @@ def _bars(axes: Axes, results: Results, work: Work, metric: Metric) -> None:
 def _lines(axes: Axes, results: Results, growth: Growth, name: str) -> None:
     axes.set_axis_on()
     for metric, color in zip(growth.metrics, LINES, strict=False):
-        medians = [_median(results, growth, size, name, metric) for size in growth.sizes]
+        medians = [_median(results, work.name, name, metric) for work in growth.works()]
         seen = [(size, value) for size, value in zip(growth.sizes, medians, strict=True) if value]
         if seen:
             base = seen[0][1]
@@ -108,8 +107,8 @@ def _lines(axes: Axes, results: Results, growth: Growth, name: str) -> None:
     _plain(axes)
 
 
-def _median(results: Results, growth: Growth, size: int, name: str, metric: Metric) -> float:
-    values = results.of(work_of(growth, size), name, metric.key)
+def _median(results: Results, work: str, name: str, metric: Metric) -> float:
+    values = results.of(work, name, metric.key)
     return spread(list(values.values())).median if values else 0.0
 
 

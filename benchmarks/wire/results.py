@@ -40,9 +40,9 @@ class Results:
             if (each.work, each.contestant) == (work, contestant) and key in each.figures
         }
 
-    def contestants(self, work: str) -> list[str]:
-        """Who was measured at *work*, in order of appearance in the first round."""
-        return list(dict.fromkeys(each.contestant for each in self.measurements if each.work == work))
+    def contestants(self, work: str | None = None) -> list[str]:
+        """Who was measured, at *work* if it is given, in order of appearance."""
+        return list(dict.fromkeys(each.contestant for each in self.measurements if work in (None, each.work)))
 
     def works(self) -> list[str]:
         """What was measured."""

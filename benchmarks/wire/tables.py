@@ -52,14 +52,16 @@ def _table(results: Results, work: Work, mine: Sequence[str]) -> str:
         "|---" * (len(titles) + 1) + "|",
     ]
     for name in contestants:
-        cells = [_cell(results.of(work.name, name, metric.key), metric) for metric in metrics]
+        cells = [cell(results, work.name, name, metric) for metric in metrics]
         if len(contestants) > 1:
             cells += [_ratio(results, work, ours, name) for ours in mine]
         lines.append(f"| {name} | " + " | ".join(cells) + " |")
     return "\n".join(lines)
 
 
-def _cell(values: dict[int, float], metric: Metric) -> str:
+def cell(results: Results, work: str, contestant: str, metric: Metric) -> str:
+    """What stands in a table."""
+    values = results.of(work, contestant, metric.key)
     return spread(list(values.values())).text(metric.digits) if values else "–"
 
 

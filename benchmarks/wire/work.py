@@ -29,6 +29,10 @@ class Metric:
     digits: int = 0
     """Behind the decimal point."""
 
+    def told(self, figures: Figures) -> str:
+        """Its value in *figures*, in words."""
+        return f"{figures[self.key]:,.{self.digits}f} {self.title}"
+
 
 RATE = Metric("messages_per_cpu", "frames per CPU second")
 STREAMS = Metric("finals_per_cpu", "replies per CPU second")
@@ -52,26 +56,33 @@ class Work(Protocol):
 
 
 @frozen(kw_only=True)
-class Driven:
-    """Work that is one run of the load generator, a load for each dialect.
-
-    A dialect without a load takes no part.
-    """
+class Loaded:
+    """A load for each dialect; one without takes no part."""
 
     name: str
     title: str
     ours: Load
     plain: Load | None = None
     document: Load | None = None
+
+    def load_for(self, contestant: Contestant) -> Load | None:
+        """In its dialect."""
+        return {Dialect.TRIOLOGUE: self.ours, Dialect.PLAIN: self.plain, Dialect.DOCUMENT: self.document}[
+            contestant.dialect
+        ]
+
+
+@frozen(kw_only=True)
+class Driven(Loaded):
+    """Work that is one run of the load generator."""
+
     settings: str = ""
     """Of our server: lines of `triologue.toml`."""
     metrics: Sequence[Metric] = field(default=(RATE, P50, P99))
 
     def measure(self, contestant: Contestant, pace: Pace) -> Figures | None:
         """What a fresh server of *contestant* did; `None` if this is not for it."""
-        load = {Dialect.TRIOLOGUE: self.ours, Dialect.PLAIN: self.plain, Dialect.DOCUMENT: self.document}[
-            contestant.dialect
-        ]
+        load = self.load_for(contestant)
         if load is None:
             return None
         with contestant.running(self.settings) as server:
