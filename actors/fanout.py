@@ -61,8 +61,9 @@ def fan_out_nowait(refs: Sequence[ActorRef[M]], message: M) -> list[ActorRef[M]]
         for ref in refs:
             delivery.receiver = receiver = ref._recipient
             consume = receiver.mailbox.direct
-            left = message
-            if consume is not None and not (around and is_closed_within(around, receiver)):
+            if consume is None or (around and is_closed_within(around, receiver)):
+                left = message
+            else:
                 try:
                     left = consume(message)
                 except Exception as error:
@@ -72,8 +73,8 @@ def fan_out_nowait(refs: Sequence[ActorRef[M]], message: M) -> list[ActorRef[M]]
                     continue
                 if left is not message:
                     receiver.ledger.note_consumed(envelope)
-                if left is None:
-                    continue
+                    if left is None:
+                        continue
             here.reset(token)  # what is put into a mailbox is sent by the sender
             try:
                 if not _is_put(ref, left, envelope.sent_at):

@@ -75,8 +75,10 @@ class Ledger:
 
     def note_consumed(self, envelope: Envelope) -> None:
         """Enter a message that was handled at once. The time it took is its sender's."""
-        counts, type_ = self.counts, envelope.type
-        counts[type_] = counts.get(type_, 0) + 1
+        try:
+            self.counts[envelope.type] += 1
+        except KeyError:
+            self.counts[envelope.type] = 1
         recent = self.recent
         if recent is None:
             self.recent = [envelope]
