@@ -27,7 +27,7 @@ from .tables import cell
 from .work import Metric, Pace
 from .workloads import BROADCAST, IDLE, PING, connect
 
-PINGERS = evolve(PING, path=connect(SHORT), connections=16, rate=200.0, sources=1, first_source=99)
+PINGERS = evolve(PING, path=connect(SHORT), connections=16, rate=200.0)
 """Of another pipeline, so that no broadcast is theirs."""
 
 METRICS = [

@@ -37,7 +37,6 @@ class Load:
     rate: float = 0.0
     handshakes: int = 64
     sources: int = 1
-    first_source: int = 2
     seconds: float = 3.0
     warm_up: float = 1.0
 

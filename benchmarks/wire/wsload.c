@@ -49,7 +49,6 @@ static struct {
     int connections;
     int handshakes;   /* in flight at once */
     int sources;      /* addresses to connect from, 127.0.0.2 and up; 1: the system's choice */
-    int first_source; /* the last byte of the first of them */
     const char *message;
     int outstanding;
     const char *expect; /* only frames that hold this in their first bytes count */
@@ -58,7 +57,7 @@ static struct {
     double rate;        /* messages a second; 0: the next when the last is answered */
     double warm_up, seconds, patience;
     const char *pids;
-} asked = {.path = "/", .mode = ASK, .connections = 64, .handshakes = 32, .sources = 1, .first_source = 2,
+} asked = {.path = "/", .mode = ASK, .connections = 64, .handshakes = 32, .sources = 1,
            .message = "", .outstanding = 1, .warm_up = 0.5, .seconds = 3, .patience = 120};
 
 enum { HEAD = 160, TAIL = 512, RING = 256 };
@@ -199,9 +198,9 @@ static int dial(int number) {
         return -1;
     }
     setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
-    if (asked.sources > 1 || asked.first_source > 2) {
+    if (asked.sources > 1) {
         struct sockaddr_in source = {.sin_family = AF_INET};
-        source.sin_addr.s_addr = htonl(0x7f000000u + (uint32_t)(asked.first_source + number % asked.sources));
+        source.sin_addr.s_addr = htonl(0x7f000000u + 2 + (uint32_t)(number % asked.sources));
         setsockopt(fd, IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT, &one, sizeof one);
         if (bind(fd, (struct sockaddr *)&source, sizeof source) < 0)
             perror("bind");
@@ -649,7 +648,7 @@ static int bad_usage(const char *why) {
 }
 
 static int parse(int argc, char **argv) {
-    enum { PORT = 1, PATH, SUBPROTOCOL, GREETING, MODE, CONNECTIONS, HANDSHAKES, SOURCES, FIRST_SOURCE, MESSAGE,
+    enum { PORT = 1, PATH, SUBPROTOCOL, GREETING, MODE, CONNECTIONS, HANDSHAKES, SOURCES, MESSAGE,
            OUTSTANDING, EXPECT, FINAL, POST, RATE, WARM_UP, SECONDS, PATIENCE, PIDS };
     static const struct option options[] = {
         {"port", required_argument, 0, PORT},
@@ -660,7 +659,6 @@ static int parse(int argc, char **argv) {
         {"connections", required_argument, 0, CONNECTIONS},
         {"handshakes", required_argument, 0, HANDSHAKES},
         {"sources", required_argument, 0, SOURCES},
-        {"first-source", required_argument, 0, FIRST_SOURCE},
         {"message", required_argument, 0, MESSAGE},
         {"outstanding", required_argument, 0, OUTSTANDING},
         {"expect", required_argument, 0, EXPECT},
@@ -692,7 +690,6 @@ static int parse(int argc, char **argv) {
         case CONNECTIONS: asked.connections = atoi(optarg); break;
         case HANDSHAKES: asked.handshakes = atoi(optarg); break;
         case SOURCES: asked.sources = atoi(optarg); break;
-        case FIRST_SOURCE: asked.first_source = atoi(optarg); break;
         case MESSAGE: asked.message = optarg; break;
         case OUTSTANDING: asked.outstanding = atoi(optarg); break;
         case EXPECT: asked.expect = optarg; break;
