@@ -145,7 +145,7 @@ class Connection(Actor[ConnectionMessage]):
         """Chunks of one reply replace each other while they wait: each holds all of the text so far."""
         kind = type(message)
         if kind is Deliver and type(message.event) is ReplyGrew:
-            return message.event.message.id
+            return message.event.reply.id
         return message.key if kind is Control else None
 
     @staticmethod

@@ -6,26 +6,18 @@ have been left out on the way. Here it becomes one sequence without holes, doubl
 
 from __future__ import annotations
 
-from server.chat import Cursor, Fact, Message
+from server.chat import Cursor, Fact, ReplyEnded
 from server.messages import (
-    Acked,
-    Announced,
-    Declined,
     Dialect,
     Event,
     Gap,
     Happened,
-    Ponged,
-    ReplyBroke,
     ReplyGrew,
     Welcomed,
 )
 
 from .transport import Frame
-from .wire import Greeting, encoded, encoded_delta, reply_of
-
-# Events that leave what the client knows as it is.
-_ABOUT_NOTHING = frozenset({Announced, Ponged, Acked, Declined, ReplyBroke})
+from .wire import Greeting, encoded, encoded_delta
 
 
 class Hole(Exception):
@@ -61,22 +53,25 @@ class Outbox:
         Raises:
             Hole: Something before it is missing.
         """
-        if type(event) in _ABOUT_NOTHING:
-            return encoded(event, self._dialect, self._greeting)
-        match event:
-            case Happened():
-                if not self._follows(event.fact):
-                    return None
-            case Welcomed():
-                if not self._enters(event.cursor):
-                    return None
-            case Gap():
-                self._last = _seq_of(event.cursor)
-        reply = reply_of(event)
-        if reply is None:
-            return encoded(event, self._dialect, self._greeting)
-        assert isinstance(event, ReplyGrew | Happened)
-        return self._reply_frame(event, reply)
+        kind = type(event)
+        if kind is ReplyGrew:
+            assert isinstance(event, ReplyGrew)
+            return self._reply_frame(event, event.reply.id, len(event.text), final=False)
+        if kind is Happened:
+            assert isinstance(event, Happened)
+            if not self._follows(event.fact):
+                return None
+            if isinstance(event.fact, ReplyEnded):
+                reply = event.fact.message
+                return self._reply_frame(event, reply.id, len(reply.content), final=True)
+        elif kind is Welcomed:
+            assert isinstance(event, Welcomed)
+            if not self._enters(event.cursor):
+                return None
+        elif kind is Gap:
+            assert isinstance(event, Gap)
+            self._last = _seq_of(event.cursor)
+        return encoded(event, self._dialect, self._greeting)
 
     def _follows(self, fact: Fact) -> bool:
         if self._last is None or fact.seq > self._last + 1:
@@ -99,23 +94,24 @@ class Outbox:
             raise Hole(self._last, seq)
         return False
 
-    def _reply_frame(self, event: ReplyGrew | Happened, reply: Message) -> Frame | None:
+    def _reply_frame(
+        self, event: ReplyGrew | Happened, reply: int, length: int, *, final: bool
+    ) -> Frame | None:
         known = 0
-        if reply.id == self._reply:
+        if reply == self._reply:
             known = self._told
-        if not reply.is_final and (reply.id < self._reply or (reply.id == self._reply and self._ended)):
+        if not final and (reply < self._reply or (reply == self._reply and self._ended)):
             return None  # it has had its end
-        length = len(reply.content)
         # A conversation that crashed may have gone back to fewer than were told: then they are told again.
         others = min(event.told, length)
         offset = min(known, others)
-        nothing_new = reply.id == self._reply and offset == length and not reply.is_final
-        self._reply, self._told, self._ended = reply.id, length, reply.is_final
+        nothing_new = reply == self._reply and offset == length and not final
+        self._reply, self._told, self._ended = reply, length, final
         if self._dialect != "delta":
             return encoded(event, self._dialect, self._greeting)
         if nothing_new:
             return None
-        return encoded_delta(event, reply, offset, shared=offset == others)
+        return encoded_delta(event, offset, shared=offset == others)
 
 
 def _seq_of(cursor: str) -> int:

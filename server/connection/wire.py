@@ -7,7 +7,6 @@ from attrs import evolve, frozen
 from server.chat import (
     Fact,
     HistoryReset,
-    Message,
     MessageAdded,
     MessageEdited,
     MessageRecalled,
@@ -32,10 +31,10 @@ from server.protocol import (
     AckFrame,
     BroadcastFrame,
     ConnectedFrame,
-    DeltaData,
     EditedFrame,
     ErrorFrame,
     GapFrame,
+    GrowingReply,
     PongFrame,
     RecalledFrame,
     ResetFrame,
@@ -69,39 +68,45 @@ def encoded(event: Event, dialect: Dialect, greeting: Greeting) -> Frame | None:
         return None
     made: Frame | None = event.encodings.get(WHOLE)
     if made is None:
-        made = event.encodings[WHOLE] = Frame(encode(_frame(event, greeting)))
+        if isinstance(event, ReplyGrew):
+            payload = _growing(event).whole(event.text)
+        else:
+            payload = encode(_frame(event, greeting))
+        made = event.encodings[WHOLE] = Frame(payload)
     return made
 
 
-def reply_of(event: Event) -> Message | None:
-    """The reply that *event* tells of, as it stands or final; `None` if it tells of something else."""
-    match event:
-        case ReplyGrew():
-            return event.message
-        case Happened(fact=ReplyEnded(message=message)):
-            return message
-        case _:
-            return None
-
-
-def encoded_delta(event: ReplyGrew | Happened, message: Message, offset: int, *, shared: bool) -> Frame:
+def encoded_delta(event: ReplyGrew | Happened, offset: int, *, shared: bool) -> Frame:
     """The frame that brings a client that knows *offset* code points of the reply up to date.
 
     *shared* if that is what most clients know: then it is encoded once.
     """
     made: Frame | None = event.encodings.get("delta") if shared else None
     if made is None:
-        made = Frame(encode(_delta_frame(event.session_type, message, offset)))
+        if isinstance(event, ReplyGrew):
+            payload = _growing(event).delta(event.text, offset)
+        else:
+            payload = _final_delta(event, offset)
+        made = Frame(payload)
         if shared:
             event.encodings["delta"] = made
     return made
 
 
-def _delta_frame(session_type: SessionType, message: Message, offset: int) -> ResponseFrame:
-    delta = message.content[offset:]
-    if message.is_final:
-        return ResponseFrame(session_type, evolve(message_data(message), delta=delta, offset=offset))
-    return ResponseFrame(session_type, DeltaData(message.id, delta, offset))
+def _growing(event: ReplyGrew) -> GrowingReply:
+    """What encodes the states of this reply, looking at each piece of its text once."""
+    encodings = event.reply.encodings
+    growing: GrowingReply | None = encodings.get(WHOLE)
+    if growing is None:
+        growing = encodings[WHOLE] = GrowingReply(event.session_type, event.reply.blank)
+    return growing
+
+
+def _final_delta(event: Happened, offset: int) -> bytes:
+    assert isinstance(event.fact, ReplyEnded)
+    message = event.fact.message
+    data = evolve(message_data(message), delta=message.content[offset:], offset=offset)
+    return encode(ResponseFrame(event.session_type, data))
 
 
 _OF_LEVEL_2 = frozenset({Acked, Gap, ReplyBroke})
@@ -118,8 +123,6 @@ def _is_of_level_2(event: Event) -> bool:
 
 def _frame(event: Event, greeting: Greeting) -> ServerFrame:
     match event:
-        case ReplyGrew():
-            return ResponseFrame(event.session_type, message_data(event.message))
         case Happened():
             return _frame_of(event.fact, event.session_type)
         case Announced():

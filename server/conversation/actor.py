@@ -48,7 +48,6 @@ from server.messages import (
     ReplyFailed,
     ReplyFinished,
     ReplyGone,
-    ReplyGrew,
     ResetHistory,
     Say,
     StopReply,
@@ -155,6 +154,15 @@ class Conversation(Actor[ConversationMessage]):
             self._queue.forget()
             self._replies.retire()
 
+    def consume(self, message: ConversationMessage) -> ConversationMessage | None:
+        """Pass a chunk on at once, if there are not too many to tell: it changes nothing else."""
+        if type(message) is not ReplyChunk or self._members.are_many:
+            return message
+        grown = self._replies.grow(message)
+        if grown is not None:
+            self._members.tell_all_nowait(grown)
+        return None
+
     async def handle(self, message: ConversationMessage) -> None:
         await self._take(message)
         await self._replies.advance()
@@ -164,7 +172,9 @@ class Conversation(Actor[ConversationMessage]):
     async def _take(self, message: ConversationMessage) -> None:
         match message:
             case ReplyChunk():
-                await self._replies.grow(message)
+                grown = self._replies.grow(message)
+                if grown is not None:
+                    await self._members.tell_all(grown, lasting=False)
             case Committed():
                 await self._journal.committed(message)
                 await self._follow_up()
@@ -241,8 +251,7 @@ class Conversation(Actor[ConversationMessage]):
         """Tell a newcomer the running reply as it stands."""
         shown = self._replies.shown
         if shown is not None:
-            told = self._state.told
-            await self._members.tell(connection_id, ReplyGrew(self._key.session_type, shown, told))
+            await self._members.tell(connection_id, shown)
 
     def _watch(self, info: ConnectionInfo) -> None:
         self.watch(info.ref, partial(MemberGone, info.connection_id))

@@ -5,11 +5,21 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from actors import ActorRef
-from server.messages import TOO_SLOW, ConnectionInfo, ConnectionMessage, Deliver, Event, tell_each
+from server.messages import (
+    TOO_SLOW,
+    ConnectionInfo,
+    ConnectionMessage,
+    Deliver,
+    Event,
+    tell_each,
+    tell_each_nowait,
+)
 
 # What may happen while a newcomer reads what it missed: less than its mailbox takes at once. One that takes
 # longer has to come again, and has less to read then.
 KEPT = 128
+# As many as are told in one go.
+FEW = 32
 
 
 class Members:
@@ -68,9 +78,23 @@ class Members:
         if lasting:
             for connection_id, kept in list(self._kept.items()):
                 self._keep(connection_id, kept, event)
+        self._give_up(await tell_each(self._listening(), Deliver(event)))
+
+    def tell_all_nowait(self, event: Event) -> None:
+        """As `tell_all`, not lasting, and without a turn for others: for a few members."""
+        self._give_up(tell_each_nowait(self._listening(), Deliver(event)))
+
+    @property
+    def are_many(self) -> bool:
+        """Whether others should get a turn while all are told."""
+        return len(self._infos) > FEW
+
+    def _listening(self) -> list[ActorRef[ConnectionMessage]]:
         if self._hearing is None:
             self._hearing = [info.ref for id_, info in self._infos.items() if id_ not in self._kept]
-        untold = await tell_each(self._hearing, Deliver(event))
+        return self._hearing
+
+    def _give_up(self, untold: list[ActorRef[ConnectionMessage]]) -> None:
         if untold:
             lost = set(untold)
             for connection_id in [id_ for id_, info in self._infos.items() if info.ref in lost]:

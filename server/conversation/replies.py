@@ -15,7 +15,7 @@ from functools import partial
 from typing import Any, Protocol
 
 import structlog
-from attrs import evolve, frozen
+from attrs import frozen
 from structlog.typing import FilteringBoundLogger
 
 from actors import ActorError, ActorRef, Down, Timer, cause, resume
@@ -24,7 +24,6 @@ from server.chat import (
     ConversationKey,
     EndReply,
     HistoryReset,
-    Message,
     NoSuchMessage,
     NotAllowed,
     OpenReply,
@@ -56,7 +55,7 @@ from server.messages import (
 from .journal import Journal
 from .looking_back import LookingBack
 from .queue import Queue
-from .state import ConversationState, Waiting, so_far
+from .state import ConversationState, Waiting, running
 
 log: FilteringBoundLogger = structlog.get_logger(__name__)
 
@@ -170,12 +169,12 @@ class Replies:
         return len(self.queue) + being_written
 
     @property
-    def shown(self) -> Message | None:
+    def shown(self) -> ReplyGrew | None:
         """The running reply as a newcomer is to see it; `None` if there is none, or it comes whole."""
         reply = self._state.reply
         if reply is None or self._phase is not Phase.WRITING or not reply.stream or not reply.text:
             return None
-        return so_far(reply)
+        return self._grown(reply, self._state.told)
 
     # -- what is next
 
@@ -260,19 +259,24 @@ class Replies:
         reply = self._state.reply
         return self._phase is Phase.WRITING and reply is not None and reply.id == reply_id
 
-    async def grow(self, chunk: ReplyChunk) -> None:
-        """Add to the running reply and tell the members."""
+    def grow(self, chunk: ReplyChunk) -> ReplyGrew | None:
+        """Add to the running reply; what the members are to be told of that."""
         state, reply = self._state, self._state.reply
         if reply is None or not self.is_running(chunk.reply_id):
-            return  # from a reply that was ended here before it noticed
-        reply = state.reply = evolve(reply, text=reply.text + chunk.text)
+            return None  # from a reply that was ended here before it noticed
+        reply = state.reply = reply.saying(reply.text + chunk.text)
         if self._save is None:
             self._save = self._owner.after(self._until_save(), SaveNow(reply.id))
-        if reply.stream:
-            told, state.told = state.told, len(reply.text)
-            if state.members:
-                grown = ReplyGrew(self._key.session_type, so_far(reply), told)
-                await state.members.tell_all(grown, lasting=False)
+        if not reply.stream:
+            return None
+        told, state.told = state.told, len(reply.text)
+        return self._grown(reply, told) if state.members else None
+
+    def _grown(self, reply: OpenReply, told: int) -> ReplyGrew:
+        shown = self._state.running
+        if shown is None or shown.id != reply.id:
+            shown = self._state.running = running(reply)
+        return ReplyGrew(self._key.session_type, shown, reply.text, told)
 
     def save(self, message: SaveNow) -> None:
         """Make durable what the running reply says so far."""
@@ -415,7 +419,7 @@ class Replies:
         state = self._state
         self.retire()
         self._stop_at_once = False
-        state.reply = state.ending = None
+        state.reply = state.running = state.ending = None
         self.queue.settle()
         self._phase = Phase.IDLE
 

@@ -8,6 +8,7 @@ from attrs import define, evolve, field, frozen
 
 from actors import ActorRef, Cause
 from server.chat import Cursor, EndReply, Message, OpenReply, Plain, Question, Transcript, weight_of
+from server.messages import RunningReply
 
 from .members import Members
 
@@ -45,6 +46,7 @@ class ConversationState:
         waiting: The questions whose replies have not begun, in order.
         answering: The question whose reply begins or is being written, by `writer`.
         reply: That reply, once its id is durable, with its whole text so far.
+        running: The same as clients are shown it; made when they are.
         told: How many code points of that text the members were told.
         ending: How it is to end, once that is known and not yet durable.
     """
@@ -58,6 +60,7 @@ class ConversationState:
     waiting: deque[Waiting] = field(factory=deque)
     answering: Waiting | None = None
     reply: OpenReply | None = None
+    running: RunningReply | None = None
     told: int = 0
     ending: EndReply | None = None
     writer: ActorRef[object] | None = None
@@ -69,12 +72,12 @@ class ConversationState:
         return Cursor(self.epoch, self.published)
 
 
-def so_far(reply: OpenReply) -> Message:
-    """A reply as it stands, for a client to show: not final, and without a `seq`."""
-    return Message(
+def running(reply: OpenReply) -> RunningReply:
+    """What clients are shown of a reply, but for its text: not final, and without a `seq`."""
+    blank = Message(
         id=reply.id,
         role="assistant",
-        chain=(Plain(reply.text),),
+        chain=(Plain(""),),
         timestamp=reply.timestamp,
         connection_id=reply.connection_id,
         sender=reply.sender,
@@ -82,3 +85,4 @@ def so_far(reply: OpenReply) -> Message:
         reply_to=reply.question,
         alternative_of=reply.alternative_of,
     )
+    return RunningReply(blank)

@@ -17,6 +17,7 @@ from .connection import (
     Flush,
     Follow,
     tell_each,
+    tell_each_nowait,
 )
 from .conversation import (
     CatchUp,
@@ -42,7 +43,19 @@ from .conversation import (
     TimeIsUp,
 )
 from .directory import ConversationGone, DirectoryMessage, Drain, Find, Forgotten, Open, Settle, Sweep, Usage
-from .events import Acked, Announced, Declined, Event, Gap, Happened, Ponged, ReplyBroke, ReplyGrew, Welcomed
+from .events import (
+    Acked,
+    Announced,
+    Declined,
+    Event,
+    Gap,
+    Happened,
+    Ponged,
+    ReplyBroke,
+    ReplyGrew,
+    RunningReply,
+    Welcomed,
+)
 from .pipeline import AwaitPipelines, PipelineInfo, PipelineMessage, PipelinesMessage, WriteReply
 from .registry import (
     Activate,
@@ -134,6 +147,7 @@ __all__ = [
     "ReplyGone",
     "ReplyGrew",
     "ResetHistory",
+    "RunningReply",
     "Say",
     "Settle",
     "Statistics",
@@ -147,4 +161,5 @@ __all__ = [
     "Welcomed",
     "WriteReply",
     "tell_each",
+    "tell_each_nowait",
 ]

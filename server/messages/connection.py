@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from attrs import frozen
 
-from actors import ActorRef, Down, Question, fan_out
+from actors import ActorRef, Down, Question, fan_out, fan_out_nowait
 from server.chat import ConversationKey, Sender
 
 from .events import Event
@@ -90,7 +90,17 @@ async def tell_each(
     refs: Sequence[ActorRef[ConnectionMessage]], message: ConnectionMessage
 ) -> list[ActorRef[ConnectionMessage]]:
     """Tell connections without waiting; those with no room are stopped as too slow. Who was not told."""
-    untold = await fan_out(refs, message)
+    return _stopped(await fan_out(refs, message))
+
+
+def tell_each_nowait(
+    refs: Sequence[ActorRef[ConnectionMessage]], message: ConnectionMessage
+) -> list[ActorRef[ConnectionMessage]]:
+    """As `tell_each`, all of them in one go."""
+    return _stopped(fan_out_nowait(refs, message))
+
+
+def _stopped(untold: list[ActorRef[ConnectionMessage]]) -> list[ActorRef[ConnectionMessage]]:
     for ref in untold:
         ref.stop(TOO_SLOW)
     return untold

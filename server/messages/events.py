@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any
 
-from attrs import field, frozen
+from attrs import evolve, field, frozen
 
 from server.chat import (
     ConversationKey,
@@ -14,6 +14,7 @@ from server.chat import (
     Message,
     MessageAdded,
     MessageEdited,
+    Plain,
     ReplyEnded,
     Sender,
     SessionType,
@@ -77,18 +78,42 @@ class Happened(Event):
                 return SMALL
 
 
+@frozen(eq=False)
+class RunningReply:
+    """What all states of one reply have in common: all but the text of *blank*.
+
+    `encodings` keeps what helps to encode them one after another, put there by the first that does.
+    """
+
+    blank: Message
+    encodings: dict[str, Any] = field(factory=dict, init=False, repr=False)
+
+    @property
+    def id(self) -> int:
+        return self.blank.id
+
+
 @frozen
 class ReplyGrew(Event):
-    """A reply as it stands, of which *told* code points were told before. Of several the newest is enough."""
+    """A reply that says *text* by now, of which *told* code points were told before.
+
+    Of several the newest is enough.
+    """
 
     session_type: SessionType
-    message: Message
+    reply: RunningReply
+    text: str
     told: int = 0
     weight: int = field(init=False, eq=False, repr=False, kw_only=True)
 
     @weight.default
     def _weigh(self) -> int:
-        return SMALL + weight_of(self.message.chain)
+        return SMALL + self.text.__sizeof__()
+
+    @property
+    def message(self) -> Message:
+        """The reply as it stands."""
+        return evolve(self.reply.blank, chain=(Plain(self.text),))
 
 
 @frozen

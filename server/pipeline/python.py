@@ -18,6 +18,10 @@ from .errors import PipelineError
 from .port import Finish
 from .reply_text import ReplyText
 
+# A function that yields without waiting lets others run after so many pieces, or seconds.
+TURN_PIECES = 16
+TURN_SECONDS = 0.001
+
 
 class PythonModel:
     """Answers with what a Python function yields.
@@ -46,9 +50,15 @@ class PythonModel:
         """
         text = ReplyText()
         async with aclosing(self._function(turn)) as pieces:
+            turn_ends, left = 0.0, 0
             async for piece in pieces:
                 # The function may be a loop that never waits; the server must not stand still for it.
-                await trio.lowlevel.checkpoint()
+                left -= 1
+                if left <= 0 or trio.current_time() >= turn_ends:
+                    await trio.lowlevel.checkpoint()
+                    turn_ends, left = trio.current_time() + TURN_SECONDS, TURN_PIECES
+                else:
+                    await trio.lowlevel.checkpoint_if_cancelled()
                 if isinstance(piece, Finish):
                     if rest := text.close():
                         yield rest

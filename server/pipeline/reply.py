@@ -1,17 +1,19 @@
 """One reply being written: pulls text from the model, and tells it to the conversation, within its time.
 
-Two tasks: one writes, as fast as the model gives; one tells, at most every `chunk_interval`, so that a fast
-model does not make a frame of every word for every member.
+What comes is told at once, but at most every `chunk_interval`, so that a fast model does not make a frame of
+every word for every member.
 """
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import Mapping
 from contextlib import aclosing, suppress
-from typing import Any, Never
+from math import inf
+from typing import Any
 
 import structlog
 import trio
+from attrs import frozen
 from structlog.typing import FilteringBoundLogger
 
 from actors import Actor, ActorError, ActorRef
@@ -29,8 +31,29 @@ log: FilteringBoundLogger = structlog.get_logger(__name__)
 LONGEST = 2**20
 
 
-class Reply(Actor[Never]):
-    """Answers one turn and ends. Has no messages; stopping it closes the model's stream at once."""
+class ReplyMessage:
+    """What a reply tells itself."""
+
+
+@frozen
+class TellNow(ReplyMessage):
+    """Time to tell what was held back."""
+
+
+@frozen
+class WriterDone(ReplyMessage):
+    """All is written; *end* is to be told after it."""
+
+    end: ConversationMessage
+
+
+@frozen
+class Listen(ReplyMessage):
+    """Time to look whether the model is silent."""
+
+
+class Reply(Actor[ReplyMessage]):
+    """Answers one turn and ends. Stopping it closes the model's stream at once."""
 
     def __init__(
         self,
@@ -51,56 +74,77 @@ class Reply(Actor[Never]):
         self._total_timeout = total_timeout
         self._chunk_interval = chunk_interval
         self._untold: list[str] = []
-        self._news = trio.Event()
-        self._ended = trio.Event()
-        self._end: ConversationMessage | None = None
+        self._tells_at = -inf
+        self._tells_later = False
+        # When the model was last heard of, while it is listened to.
+        self._heard_at = inf
+        self._listening = trio.CancelScope()
 
     async def started(self) -> None:
+        self.after(self._idle_timeout, Listen())
         self.start_task(self._write, name="write")
-        self.start_task(self._tell, name="tell")
 
-    async def handle(self, message: Never) -> None:
-        raise AssertionError("a reply has no messages")
+    async def handle(self, message: ReplyMessage) -> None:
+        match message:
+            case TellNow():
+                await self._tell()
+                self._tells_later = False
+            case WriterDone():
+                await self._tell()
+                with suppress(ActorError):
+                    await self._reply_to.tell(message.end)
+                self.stop()
+            case Listen():
+                silent_at = self._heard_at + self._idle_timeout
+                if self.now() >= silent_at:
+                    self._listening.cancel()
+                else:
+                    self.after(min(silent_at - self.now(), self._idle_timeout), Listen())
 
     # -- telling
 
     async def _tell(self) -> None:
-        with suppress(ActorError):  # the conversation is gone: nobody waits for this reply any more
-            while self._end is None:
-                await self._news.wait()
-                self._news = trio.Event()
-                await self._tell_news()
-                with trio.move_on_after(self._chunk_interval):
-                    await self._ended.wait()
-            await self._tell_news()
-            await self._reply_to.tell(self._end)
-        self.stop()
-
-    async def _tell_news(self) -> None:
+        """Tell what was not told yet."""
         if self._untold:
             text = "".join(self._untold)
             self._untold.clear()
-            await self._reply_to.tell(ReplyChunk(self._id, text))
+            self._tells_at = self.now() + self._chunk_interval
+            try:
+                await self._reply_to.tell(ReplyChunk(self._id, text))
+            except ActorError:
+                self.stop()  # the conversation is gone: nobody waits for this reply any more
+
+    async def _tell_in_time(self, now: float) -> None:
+        """Tell it, now or as soon as the interval allows; not while the actor is about to, for order."""
+        if self._tells_later:
+            return
+        if now >= self._tells_at:
+            await self._tell()
+        else:
+            self._tells_later = True
+            self.after(self._tells_at - now, TellNow())
 
     # -- writing
 
     async def _write(self) -> None:
+        end: ConversationMessage
         try:
             finish = await self._in_time()
-            self._end = ReplyFinished(self._id, whole(finish.reason), _counts(finish.usage))
+            end = ReplyFinished(self._id, whole(finish.reason), _counts(finish.usage))
         except PipelineError as error:
             log.warning("the pipeline failed", error=error)
-            self._end = ReplyFailed(self._id, error.said)
+            end = ReplyFailed(self._id, error.said)
         except Exception:
             # A boundary: a model may be anybody's code.
             log.exception("the pipeline raised")
-            self._end = ReplyFailed(self._id, PipelineError.said)
-        self._ended.set()
-        self._news.set()
+            end = ReplyFailed(self._id, PipelineError.said)
+        self.after(0.0, WriterDone(end))
 
     async def _in_time(self) -> Finish:
         with trio.move_on_after(self._total_timeout):
-            return await self._pull()
+            with self._listening:
+                return await self._pull()
+            raise ReplyTimedOut(f"was silent for {self._idle_timeout:g} s")
         raise ReplyTimedOut(f"took longer than {self._total_timeout:g} s")
 
     async def _pull(self) -> Finish:
@@ -108,26 +152,23 @@ class Reply(Actor[Never]):
         stream = self._model.reply(self._turn)
         try:
             async with aclosing(stream):
-                while (piece := await self._next(stream)) is not None:
+                self._heard_at = self.now()
+                while (piece := await pull(stream)) is not None:
+                    # What the model gave has to be told; meanwhile, nothing is expected of it.
+                    now, self._heard_at = self.now(), inf
                     if isinstance(piece, Finish):
                         finish = piece
-                    else:
-                        self._add(text.feed(piece))
+                    elif more := text.feed(piece):
+                        self._untold.append(more)
+                        await self._tell_in_time(now)
                     if text.cut:
                         return Finish("length", finish.usage)
+                    self._heard_at = self.now()
         finally:
-            self._add(text.close())
+            self._heard_at = inf
+            if rest := text.close():
+                self._untold.append(rest)
         return finish
-
-    def _add(self, text: str) -> None:
-        if text:
-            self._untold.append(text)
-            self._news.set()
-
-    async def _next(self, stream: AsyncGenerator[str | Finish, None]) -> str | Finish | None:
-        with trio.move_on_after(self._idle_timeout):
-            return await pull(stream)
-        raise ReplyTimedOut(f"was silent for {self._idle_timeout:g} s")
 
 
 def _counts(usage: Mapping[str, Any] | None) -> dict[str, int] | None:

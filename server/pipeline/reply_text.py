@@ -27,6 +27,8 @@ class ReplyText:
 
     def feed(self, piece: str) -> str:
         """The text that *piece* allows to be sent, which may be empty."""
+        if piece.isascii() and not self._half:
+            return self._bounded(piece)
         text = self._half + piece
         self._half = ""
         if "\ud800" <= text[-1:] <= "\udbff":

@@ -20,7 +20,7 @@ from server.chat import (
     Sender,
 )
 from server.connection import Greeting
-from server.messages import Dialect, Happened, ReplyGrew, Welcomed
+from server.messages import Dialect, Happened, ReplyGrew, RunningReply, Welcomed
 
 NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
 AT = "2026-01-01T12:00:00.000Z"
@@ -55,7 +55,7 @@ def added(seq: int, text: str = "Hi", id_: int = 1) -> Happened:
 
 
 def grew(text: str, told: int = 0, id_: int = 2) -> ReplyGrew:
-    return ReplyGrew("person", reply(text, id_), told)
+    return ReplyGrew("person", RunningReply(reply("", id_)), text, told)
 
 
 def ended(seq: int, text: str, told: int = 0, id_: int = 2, reason: str = "stop") -> Happened:

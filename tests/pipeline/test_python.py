@@ -14,7 +14,7 @@ import trio.testing
 from server.chat import Turn
 from server.pipeline.errors import PipelineError
 from server.pipeline.port import Finish
-from server.pipeline.python import PythonModel
+from server.pipeline.python import TURN_PIECES, PythonModel
 
 from .turns import generator, listen, message, turn
 
@@ -112,12 +112,17 @@ async def test_the_functions_own_errors_pass() -> None:
 
 
 async def test_a_function_that_never_waits_stops_nobody_else() -> None:
-    """Without a checkpoint it could not even be cancelled."""
+    """It can be cancelled at each piece, and others run after a few."""
     reply = generator(model("never_waits"))
     await anext(reply)
 
     with trio.testing.assert_checkpoints():
+        for _ in range(TURN_PIECES):
+            await anext(reply)
+    with trio.CancelScope() as cancelled:
+        cancelled.cancel()
         await anext(reply)
+    assert cancelled.cancelled_caught
     await reply.aclose()
 
 
