@@ -12,6 +12,7 @@ from server.messages import AwaitPipelines, PipelineInfo, PipelineMessage, Pipel
 
 from .port import Model
 from .reply import Reply
+from .teller import Teller
 
 
 @frozen
@@ -63,10 +64,12 @@ class Pipeline(Actor[PipelineMessage]):
     def __init__(self, spec: PipelineSpec) -> None:
         self._spec = spec
         self._model: Model | None = None
+        self._teller = Teller(spec.chunk_interval)
         self._replies = 0
 
     async def started(self) -> None:
         self._model = self._spec.make_model()
+        self.start_task(self._teller.run, name="teller")
 
     async def stopped(self, reason: ExitReason) -> None:
         if self._model is not None:
@@ -89,7 +92,7 @@ class Pipeline(Actor[PipelineMessage]):
                 reply_to=request.reply_to,
                 idle_timeout=self._spec.idle_timeout,
                 total_timeout=self._spec.total_timeout,
-                chunk_interval=self._spec.chunk_interval,
+                teller=self._teller,
             ),
             name=f"reply-{self._replies}",
             restart=Restart.TEMPORARY,

@@ -1,7 +1,7 @@
 """One reply being written: pulls text from the model, and tells it to the conversation, within its time.
 
-What comes is told at once, but at most every `chunk_interval`, so that a fast model does not make a frame of
-every word for every member.
+What comes is told at once, but not more often than its teller's interval allows, so that a fast model does
+not make a frame of every word for every member.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import trio
 from attrs import frozen
 from structlog.typing import FilteringBoundLogger
 
-from actors import Actor, ActorError, ActorRef
+from actors import Actor, ActorError, ActorRef, MailboxFull, RecipientStopped
 from server.chat import Turn
 from server.messages import ConversationMessage, ReplyChunk, ReplyFailed, ReplyFinished
 
@@ -24,6 +24,7 @@ from .errors import PipelineError, ReplyTimedOut
 from .port import Finish, Model
 from .pull import pull
 from .reply_text import ReplyText, whole
+from .teller import Teller
 
 log: FilteringBoundLogger = structlog.get_logger(__name__)
 
@@ -36,11 +37,6 @@ class ReplyMessage:
 
 
 @frozen
-class TellNow(ReplyMessage):
-    """Time to tell what was held back."""
-
-
-@frozen
 class WriterDone(ReplyMessage):
     """All is written; *end* is to be told after it."""
 
@@ -49,7 +45,9 @@ class WriterDone(ReplyMessage):
 
 @frozen
 class Listen(ReplyMessage):
-    """Time to look whether the model is silent."""
+    """Time to look whether the model is silent: has nothing come since that moment?"""
+
+    since: float
 
 
 class Reply(Actor[ReplyMessage]):
@@ -64,7 +62,7 @@ class Reply(Actor[ReplyMessage]):
         reply_to: ActorRef[ConversationMessage],
         idle_timeout: float,
         total_timeout: float,
-        chunk_interval: float,
+        teller: Teller,
     ) -> None:
         self._model = model
         self._turn = turn
@@ -72,57 +70,66 @@ class Reply(Actor[ReplyMessage]):
         self._reply_to = reply_to
         self._idle_timeout = idle_timeout
         self._total_timeout = total_timeout
-        self._chunk_interval = chunk_interval
+        self._teller = teller
         self._untold: list[str] = []
-        self._tells_at = -inf
-        self._tells_later = False
-        # When the model was last heard of, while it is listened to.
+        self._is_held = False
+        self.tells_at = -inf
+        """The next chunk is not told before this moment."""
         self._heard_at = inf
         self._listening = trio.CancelScope()
 
     async def started(self) -> None:
-        self.after(self._idle_timeout, Listen())
+        self._listen()
         self.start_task(self._write, name="write")
 
     async def handle(self, message: ReplyMessage) -> None:
         match message:
-            case TellNow():
-                await self._tell()
-                self._tells_later = False
             case WriterDone():
-                await self._tell()
-                with suppress(ActorError):
+                with suppress(ActorError):  # the conversation is gone: nobody waits for this reply any more
+                    if self._untold:
+                        await self._reply_to.tell(self._chunk())
                     await self._reply_to.tell(message.end)
                 self.stop()
             case Listen():
-                silent_at = self._heard_at + self._idle_timeout
-                if self.now() >= silent_at:
+                if message.since == self._heard_at < inf:
                     self._listening.cancel()
                 else:
-                    self.after(min(silent_at - self.now(), self._idle_timeout), Listen())
+                    self._listen()
+
+    def _listen(self) -> None:
+        """Look at it again when the model would have been silent for too long."""
+        since = self._heard_at
+        heard_for = self.now() - since if since < inf else 0.0
+        self.after(self._idle_timeout - heard_for, Listen(since))
 
     # -- telling
 
-    async def _tell(self) -> None:
-        """Tell what was not told yet."""
+    def tell(self, now: float) -> bool:
+        """Tell what was not told yet; false if the conversation has no room for it now."""
         if self._untold:
-            text = "".join(self._untold)
-            self._untold.clear()
-            self._tells_at = self.now() + self._chunk_interval
+            chunk = self._chunk()
             try:
-                await self._reply_to.tell(ReplyChunk(self._id, text))
-            except ActorError:
-                self.stop()  # the conversation is gone: nobody waits for this reply any more
+                self._reply_to.tell_nowait(chunk)
+            except MailboxFull:
+                self._untold.append(chunk.text)
+                return False
+            except RecipientStopped:
+                self.stop()
+            self.tells_at = now + self._teller.interval
+        self._is_held = False
+        return True
 
-    async def _tell_in_time(self, now: float) -> None:
-        """Tell it, now or as soon as the interval allows; not while the actor is about to, for order."""
-        if self._tells_later:
-            return
-        if now >= self._tells_at:
-            await self._tell()
-        else:
-            self._tells_later = True
-            self.after(self._tells_at - now, TellNow())
+    def _chunk(self) -> ReplyChunk:
+        text = "".join(self._untold)
+        self._untold.clear()
+        return ReplyChunk(self._id, text)
+
+    def _add(self, text: str) -> None:
+        """Tell *text*, now or as soon as the interval, or the conversation, allows."""
+        self._untold.append(text)
+        if not self._is_held and (self._heard_at < self.tells_at or not self.tell(self._heard_at)):
+            self._is_held = True
+            self._teller.hold(self)
 
     # -- writing
 
@@ -154,16 +161,13 @@ class Reply(Actor[ReplyMessage]):
             async with aclosing(stream):
                 self._heard_at = self.now()
                 while (piece := await pull(stream)) is not None:
-                    # What the model gave has to be told; meanwhile, nothing is expected of it.
-                    now, self._heard_at = self.now(), inf
+                    self._heard_at = self.now()
                     if isinstance(piece, Finish):
                         finish = piece
                     elif more := text.feed(piece):
-                        self._untold.append(more)
-                        await self._tell_in_time(now)
+                        self._add(more)
                     if text.cut:
                         return Finish("length", finish.usage)
-                    self._heard_at = self.now()
         finally:
             self._heard_at = inf
             if rest := text.close():

@@ -1,0 +1,47 @@
+"""Tells what replies have held back, for all replies of a pipeline: one clock instead of one each."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+import trio
+
+# So many times within an interval the clock ticks while anything is held back.
+TICKS = 4
+
+
+class Holding(Protocol):
+    """A reply that holds back text until a moment on trio's clock."""
+
+    tells_at: float
+
+    def tell(self, now: float) -> bool:
+        """Tell it; false if that can't be done now."""
+
+
+class Teller:
+    """Has replies told, a quarter of the interval late at most.
+
+    Args:
+        interval: Seconds between two chunks of one reply.
+    """
+
+    def __init__(self, interval: float) -> None:
+        self.interval = interval
+        self._holding: list[Holding] = []
+        self._news = trio.Event()
+
+    def hold(self, reply: Holding) -> None:
+        """Have *reply* tell when its moment has come."""
+        self._holding.append(reply)
+        self._news.set()
+
+    async def run(self) -> None:
+        """Look after them, for ever."""
+        while True:
+            await self._news.wait()
+            while self._holding:
+                await trio.sleep(self.interval / TICKS)
+                now = trio.current_time()
+                self._holding = [each for each in self._holding if each.tells_at > now or not each.tell(now)]
+            self._news = trio.Event()
