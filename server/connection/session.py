@@ -14,6 +14,7 @@ from structlog.typing import FilteringBoundLogger
 from actors import ActorError, ActorRef, Question, origin
 from server.chat import Refusal
 from server.messages import (
+    TOO_SLOW,
     Acked,
     Active,
     Close,
@@ -104,7 +105,11 @@ class Session:
                 try:
                     goes_on = await self._take(message)
                 except ActorError:
-                    return  # the connection has ended, and closes the socket
+                    # The connection has ended, and says goodbye; or it can't keep up with its client.
+                    self._connection.stop(TOO_SLOW)
+                    with trio.move_on_after(PATIENCE):
+                        await wait_closed(self._transport)
+                    return
                 if not goes_on:
                     await wait_closed(self._transport)
                     return

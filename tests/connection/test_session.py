@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pytest
+from trio.testing import wait_all_tasks_blocked
 
 from server.chat import (
     AtAll,
@@ -19,6 +20,7 @@ from server.chat import (
     StoreFailing,
 )
 from server.messages import (
+    TOO_SLOW,
     ConversationMessage,
     EditMessage,
     Join,
@@ -204,3 +206,24 @@ async def test_levels_0_and_1_are_as_they_were() -> None:
         (question,) = asked(here.script)
         assert isinstance(question, Say)
         assert (question.client_msg_id, question.reply_to, question.expires_at) == (None, None, None)
+
+
+async def test_a_socket_is_held_until_its_goodbye_is_said() -> None:
+    """The server cuts off what nobody serves any more, and with it what the client has to hear."""
+
+    def stop(question: Any) -> Receipt:
+        here.script.members[0].ref.stop(TOO_SLOW)
+        return Receipt(1, 1)
+
+    async with house(Script(react=stop)) as here:
+        client = await here.open(room=0)
+        assert (await client.receive())["type"] == "connected"
+        client.send({"type": "message", "message": CHAIN, "client_msg_id": "x"})
+        await wait_all_tasks_blocked()
+        assert not client.served.is_set()
+        frame: dict[str, Any] = {}
+        while "closed" not in frame:
+            frame = await client.receive()
+
+        assert frame["closed"][0] == 4408
+        await client.served.wait()
