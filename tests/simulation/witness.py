@@ -55,6 +55,8 @@ class Witness(Stand):
     resumed: bool = False
     owes_gap: bool = False
     over: bool = False
+    provoked: set[int] = field(factory=set)
+    """The codes that the client brings about, by what it sends last."""
     recalled: set[int] = field(factory=set)
     replies: ReplyWatch = field(init=False)
     answers: AnswerWatch = field(init=False)
@@ -202,6 +204,8 @@ class Witness(Stand):
         law = "no socket closes for another's crash"
         match code:
             case 1000 | 1006 | 4408:
+                pass
+            case _ if code in self.provoked:
                 pass
             case 1011:
                 parents = ("crash of connections", "crash of directory", "kill", "end")
