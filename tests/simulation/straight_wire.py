@@ -100,8 +100,9 @@ class StraightWire(Wire):
     def send(self, frame: Frame | str) -> None:
         dice = self._dice
         text = frame if isinstance(frame, str) else json.dumps(frame)
-        if dice.random() < 0.05:
-            text += " " * dice.choice((200, 6_000, 70_000))
+        if dice.random() < 0.1:
+            text += " " * dice.choice((6_000, 70_000))
+            self._witness.count("socket: long message")
         for number, piece in enumerate(message(text, dice, self.recorded.pings)):
             self._up += piece
             if number == 1:
