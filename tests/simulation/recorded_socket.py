@@ -7,6 +7,7 @@ soon as its last byte was taken.
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import trio
@@ -23,6 +24,9 @@ if TYPE_CHECKING:
 class RecordedSocket:
     """The socket port of one wire.
 
+    Args:
+        half_written: Called with the connection's id when the socket has taken a part of what was written.
+
     Attributes:
         answer: The answer to the handshake, once it came, or the end; then *answered* is set.
         pings: The payloads of all Pings that the client sent.
@@ -31,11 +35,14 @@ class RecordedSocket:
         excused: Whether a torn frame is the network's doing, or the client's.
     """
 
-    def __init__(self, socket: SimulatedSocket, witness: Witness) -> None:
+    def __init__(
+        self, socket: SimulatedSocket, witness: Witness, half_written: Callable[[str], None]
+    ) -> None:
         self._socket = socket
+        self._half_written = half_written
         self._witness = witness
         self._frames = ServerFrames()
-        self._resumes = False
+        self._rest = b""
         self._lost = False
         self._said_goodbye_at: float | None = None
         self.answer = b""
@@ -62,13 +69,16 @@ class RecordedSocket:
             self.answer = bytes(data)
             self.answered.set()
             return len(data)
+        rest, count = self._rest, self._witness.count
+        follows = bytes(data[: len(rest)]) == rest
+        self._witness.check("what was not taken comes next", follows, f"{bytes(data[:20])!r}")
         taken = self._socket.send_nowait(data)
-        count = self._witness.count
-        if taken and self._resumes:
+        if taken and rest:
             count("socket: resumed write")
-        self._resumes = taken < len(data)
-        if self._resumes:
+        self._rest = bytes(data[taken:])
+        if self._rest:
             count("socket: short write" if taken else "socket: full")
+            self._half_written(self._witness.connection_id)
         self._look_at(bytes(data[:taken]))
         return taken
 

@@ -153,7 +153,8 @@ class Run:
         dice = Random(f"wire {self.plan.seed} {witness.name}")
         if dice.random() < self.straight:
             self.journal.count("socket straight")
-            return StraightWire(witness, self.plan.weather, dice, self.calm, self.wrap_socket)
+            strike = self.chaos.half_written
+            return StraightWire(witness, self.plan.weather, dice, self.calm, strike, self.wrap_socket)
         self.journal.count("socket ASGI")
         return self.wrap_wire(AsgiWire(witness.heard, witness.ended), witness)
 

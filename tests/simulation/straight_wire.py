@@ -56,6 +56,7 @@ class StraightWire(Wire):
     Args:
         dice: Decide what becomes of the bytes.
         calm: Set once nothing stalls any more.
+        half_written: Called when a frame is partly written.
         wrap: Put between the server and who records.
     """
 
@@ -65,6 +66,7 @@ class StraightWire(Wire):
         weather: Weather,
         dice: Random,
         calm: trio.Event,
+        half_written: Callable[[str], None],
         wrap: Callable[[Socket, Witness], Socket],
     ) -> None:
         self._witness = witness
@@ -73,7 +75,7 @@ class StraightWire(Wire):
         self._stalls = weather.stalls and dice.random() < 0.5
         self._near, self._end = connected(weather.window, dice if weather.short else None)
         self._end.set_window(UP)
-        self.recorded = RecordedSocket(self._near, witness)
+        self.recorded = RecordedSocket(self._near, witness, half_written)
         self.port = wrap(self.recorded, witness)
         """What the server gets."""
         self._up = bytearray()

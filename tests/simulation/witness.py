@@ -21,6 +21,7 @@ from server.chat import (
     ReplyEnded,
     gap_at,
 )
+from server.connection.patience import PATIENCE
 from server.protocol import timestamp
 
 from .answers import AnswerWatch
@@ -210,6 +211,9 @@ class Witness(Stand):
             case 1011:
                 parents = ("crash of connections", "crash of directory", "kill", "end")
                 known = self.excused(*parents, since=since) or self._has_crashed(since)
+                # Who is not let in within the door's patience is sent away.
+                late = not self.welcomed and self.court.journal.now >= self.opened + PATIENCE
+                known = known or (late and self.excused("store slow", since=self.opened))
                 self.check(law, known, f"{code} {reason}")
             case 1013:
                 self.check(law, self.excused("", since=since), f"{code} {reason}")
