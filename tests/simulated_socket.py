@@ -6,6 +6,7 @@ be: it takes a few bytes only or none, gives them out in other pieces, ends in o
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from random import Random
 
 import trio
@@ -48,6 +49,9 @@ class SimulatedSocket:
         self._readers = trio.lowlevel.ParkingLot()
         self._writers = trio.lowlevel.ParkingLot()
         self._wakes = 0
+        self._at_once: Callable[[], bool] | None = None
+        self._noticed = False
+        self._failed: Exception | None = None
 
     # -- what the test or the simulation decides
 
@@ -96,7 +100,7 @@ class SimulatedSocket:
             self._cut()  # as its system answers for a socket that it does not know any more
         elif taken:
             self._out.data += data[:taken]
-            self.peer._readers.unpark_all()
+            self.peer._notice()
         return taken
 
     def recv_nowait(self, most: int) -> bytes | None:
@@ -110,8 +114,15 @@ class SimulatedSocket:
         self.peer._writers.unpark_all()
         return data
 
-    async def wait_readable(self) -> None:
-        await self._wait(self._readers, for_reading=True)
+    async def wait_readable(self, at_once: Callable[[], bool] | None = None) -> None:
+        self._at_once, self._noticed = at_once, False
+        try:
+            await self._wait(self._readers, for_reading=True)
+        finally:
+            self._at_once = None
+        if self._failed is not None:
+            failed, self._failed = self._failed, None
+            raise failed
 
     async def wait_writable(self) -> None:
         await self._wait(self._writers, for_reading=False)
@@ -158,6 +169,17 @@ class SimulatedSocket:
         self._readers.unpark_all()
         self._writers.unpark_all()
 
+    def _notice(self) -> None:
+        """Something has come: whoever waits for it deals with it at once, or wakes."""
+        if self._at_once is not None and len(self._readers) and self._some(1, least=0):
+            try:
+                if self._at_once() and not self._back.data:
+                    return
+            except Exception as error:
+                self._failed = error  # not the trouble of whoever noticed
+            self._noticed = True
+        self._readers.unpark_all()
+
     def _some(self, most: int, *, least: int) -> int:
         """*most*, or by whim fewer."""
         if self._whim is None or most <= least:
@@ -182,7 +204,7 @@ class SimulatedSocket:
         if self._reset is not None:
             return True
         if for_reading:
-            return bool(self._back.data) or self._back.ended
+            return self._noticed or bool(self._back.data) or self._back.ended
         return self._out.room > 0 or self._out.ended
 
 

@@ -6,14 +6,14 @@ its mailbox. So there is never more than one frame that is partly written, and n
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from math import inf
 from typing import Protocol
 
 import trio
 from attrs import field, frozen
 
-from .rfc6455 import POLICY, PONG, Broken, Closed, Parser, Ping, close_frame, frame
+from .rfc6455 import POLICY, PONG, Broken, Closed, Happening, Parser, Ping, close_frame, frame
 from .transport import Frame
 
 # Bytes of one read: little enough that many talkative peers take turns; and of one within a long message.
@@ -37,7 +37,9 @@ class Socket(Protocol):
     def recv_nowait(self, most: int) -> bytes | None:
         """What has come; nothing at the end, `None` while there is nothing."""
 
-    async def wait_readable(self) -> None: ...
+    async def wait_readable(self, at_once: Callable[[], bool] | None = None) -> None:
+        """Wait until something has come, or the end; go on if *at_once* is called and done with it."""
+
     async def wait_writable(self) -> None: ...
     def wake(self) -> None:
         """Have whoever waits stop waiting, with `trio.ClosedResourceError`; nothing else changes."""
@@ -64,6 +66,9 @@ class Owner(Protocol):
     def control(self, data: bytes, key: str) -> None:
         """Have a control frame written in its turn; of one *key* only the newest matters."""
 
+    def go_on(self, data: bytes) -> None:
+        """Have the end of what was written first written as soon as the socket takes it."""
+
     def goodbye(self, code: int | None) -> None:
         """Have the socket closed in its turn, because of what the peer sent."""
 
@@ -76,10 +81,12 @@ class StraightTransport:
 
     Attributes:
         owner: Who writes to it, once there is somebody.
+        at_once: As in `Transport`.
     """
 
     __slots__ = (
         "_answered",
+        "_arrived",
         "_bounds",
         "_corked",
         "_due",
@@ -92,6 +99,7 @@ class StraightTransport:
         "_socket",
         "_torn",
         "_waits",
+        "at_once",
         "owner",
     )
 
@@ -101,12 +109,15 @@ class StraightTransport:
         self._parser = Parser(bounds.message_size, bounds.hold, bounds.give_back)
         self._first = first
         self.owner: Owner | None = None
+        self.at_once: Callable[[Sequence[str | bytes]], int] | None = None
         # Writing: what is gathered; whether nothing can be written any more; whether a Close is, or was.
         self._corked: list[bytes] | None = None
         self._torn = False
         self._says_goodbye = self._said_goodbye = False
         self._answered: trio.Event | None = None
-        # Reading: the peer's last word; when it has to have finished a message; whether it can be heard.
+        # Reading: what was parsed and not yet given out; the peer's last word; when it has to have finished a
+        # message; whether it can be heard.
+        self._arrived: list[Happening] = []
         self._last: Closed | Broken | None = None
         self._due = inf
         self._waits = False
@@ -132,13 +143,14 @@ class StraightTransport:
         return None if sent == len(data) else data[sent:]
 
     def cork(self) -> None:
-        """Gather what is written from here to `uncork`; nobody may wait in between."""
         self._corked = []
 
-    def uncork(self) -> bytes | None:
-        """Write what was gathered, all together; what the socket does not take now is handed back."""
+    def uncork(self) -> None:
         corked, self._corked = self._corked, None
-        return self.send_nowait(b"".join(corked)) if corked else None
+        if corked:
+            left = self.send_nowait(b"".join(corked))
+            if left is not None and self.owner is not None:
+                self.owner.go_on(left)
 
     async def send(self, frame: Frame) -> None:
         await self.write(frame.data)
@@ -184,24 +196,40 @@ class StraightTransport:
         return self._heard_at if self._waits else trio.current_time()
 
     async def receive(self) -> list[str | bytes]:
-        while self._last is None and (data := await self._read()):
-            messages = await self._take(data)
+        while self._last is None and (happened := await self._happenings()):
+            messages = await self._take(happened)
             if messages:
                 return messages
         await self._end()
         return []
 
+    async def _happenings(self) -> list[Happening] | None:
+        """What comes next; `None` if nothing will, or nothing that counts."""
+        while True:
+            if self._first:
+                data: bytes | None = self._first
+                self._first = b""
+            else:
+                data = await self._read()
+            if self._arrived:
+                arrived, self._arrived = self._arrived, []
+                return arrived
+            if not data:
+                return None
+            happened = self._parsed(data)
+            if happened:
+                return happened
+
     async def _read(self) -> bytes | None:
-        """The next bytes; none if there will be no more, or none that count."""
-        if self._first:
-            first, self._first = self._first, b""
-            return first
+        """The next bytes; none if there will be no more, or none that count, or if something has arrived."""
         self._waits = True
         try:
-            if self._parser.in_message:
-                return await self._read_in_time()
             while not self._said_goodbye:
-                await self._socket.wait_readable()
+                if self._parser.in_message:
+                    return await self._read_in_time()
+                await self._socket.wait_readable(self._glance)
+                if self._arrived:
+                    return None
                 data = self._socket.recv_nowait(READ)
                 if data is not None:
                     return data
@@ -211,6 +239,24 @@ class StraightTransport:
             self._waits = False
             self._heard_at = trio.current_time()
         return None
+
+    def _glance(self) -> bool:
+        """Take what has come, in the task that noticed; true if all of that is dealt with."""
+        if self.at_once is None:
+            return False
+        try:
+            data = self._socket.recv_nowait(READ)
+        except OSError:
+            return False  # whoever waits will see
+        if not data:
+            return data is None
+        self._heard_at = trio.current_time()
+        happened = self._parsed(data)
+        messages = [what for what in happened if isinstance(what, str | bytes)]
+        if len(messages) == len(happened) and messages:
+            del happened[: self.at_once(messages)]
+        self._arrived = happened
+        return not happened and not self._parser.in_message
 
     async def _read_in_time(self) -> bytes | None:
         """Within a message: the peer has to get on with it."""
@@ -225,9 +271,17 @@ class StraightTransport:
         self._last = Broken(POLICY)
         return None
 
-    async def _take(self, data: bytes) -> list[str | bytes]:
+    def _parsed(self, data: bytes) -> list[Happening]:
+        happened = self._parser.feed(data)
+        if not self._parser.in_message:
+            self._due = inf
+        elif self._due == inf or happened:
+            self._due = trio.current_time() + self._bounds.message_timeout
+        return happened
+
+    async def _take(self, happened: list[Happening]) -> list[str | bytes]:
         messages: list[str | bytes] = []
-        for number, what in enumerate(self._parser.feed(data), start=1):
+        for number, what in enumerate(happened, start=1):
             if isinstance(what, str | bytes):
                 messages.append(what)
             elif isinstance(what, Ping):
@@ -237,10 +291,6 @@ class StraightTransport:
                 self._last = what
             if number % _TURN == 0:
                 await trio.lowlevel.checkpoint()
-        if not self._parser.in_message:
-            self._due = inf
-        elif self._due == inf or messages:
-            self._due = trio.current_time() + self._bounds.message_timeout
         return messages
 
     # -- the end

@@ -85,8 +85,8 @@ class RecordedSocket:
     def recv_nowait(self, most: int) -> bytes | None:
         return self._socket.recv_nowait(most)
 
-    async def wait_readable(self) -> None:
-        await self._socket.wait_readable()
+    async def wait_readable(self, at_once: Callable[[], bool] | None = None) -> None:
+        await self._socket.wait_readable(at_once)
 
     async def wait_writable(self) -> None:
         await self._socket.wait_writable()
