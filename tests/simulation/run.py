@@ -192,9 +192,11 @@ class Run:
                 await trio.sleep(1.0)
 
     def _is_settled(self) -> bool:
-        return all(client.is_there for client in self.clients) and all(
-            is_settled(annals) for annals in self.truth.annals.values()
-        )
+        if not all(client.is_there for client in self.clients) or self.process is None:
+            return False
+        # What was said to a store that is slow may be answered when all others have their answers.
+        settled = all(is_settled(annals) for annals in self.truth.annals.values())
+        return settled and not busy(self.process.system)
 
     async def _judge(self) -> None:
         journal = self.journal
