@@ -62,6 +62,11 @@ class SimulatedSocket:
         return len(self._back.data)
 
     @property
+    def room(self) -> int:
+        """How many bytes could be taken now."""
+        return self._out.room
+
+    @property
     def closed(self) -> bool:
         """Whether this end was closed here."""
         return self._closed

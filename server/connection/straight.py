@@ -18,8 +18,6 @@ from .transport import Frame
 
 # Bytes of one read: little enough that many talkative peers take turns; and of one within a long message.
 READ, LONG_READ = 2**14, 2**16
-# What comes with one read is handled at once up to so many frames; then others get a turn.
-_TURN = 32
 # Seconds the peer has to answer our Close with its own; and to read what was sent before we hang up.
 CLOSE_TIMEOUT = 1.0
 LINGER = 2.0
@@ -184,19 +182,26 @@ class StraightTransport:
         return self._heard_at if self._waits else trio.current_time()
 
     async def receive(self) -> list[str | bytes]:
-        while self._last is None and (data := await self._read()):
-            messages = await self._take(data)
-            if messages:
-                return messages
-        await self._end()
+        try:
+            while self._last is None and (data := await self._read()) is not None:
+                messages = self._take(data)
+                if messages:
+                    return messages
+            await self._end()
+        except trio.Cancelled:
+            self._parser.forget()
+            raise
         return []
 
     async def _read(self) -> bytes | None:
-        """The next bytes; none if there will be no more, or none that count."""
+        """The next bytes; `None` if there will be no more, or none that count."""
+        if self._parser.has_more and not self._said_goodbye:
+            await trio.lowlevel.checkpoint()
+            return b""
         if self._first:
             first, self._first = self._first, b""
             return first
-        self._waits = True
+        self._waits, self._heard_at = True, trio.current_time()
         try:
             if self._parser.in_message:
                 return await self._read_in_time()
@@ -204,12 +209,11 @@ class StraightTransport:
                 await self._socket.wait_readable()
                 data = self._socket.recv_nowait(READ)
                 if data is not None:
-                    return data
+                    return data or None
         except (OSError, trio.ClosedResourceError):
             pass  # gone; or we have said goodbye, and were woken
         finally:
             self._waits = False
-            self._heard_at = trio.current_time()
         return None
 
     async def _read_in_time(self) -> bytes | None:
@@ -220,14 +224,14 @@ class StraightTransport:
                 await self._socket.wait_readable()
                 data = self._socket.recv_nowait(most)
                 if data is not None:
-                    return data
+                    return data or None
             return None
         self._last = Broken(POLICY)
         return None
 
-    async def _take(self, data: bytes) -> list[str | bytes]:
+    def _take(self, data: bytes) -> list[str | bytes]:
         messages: list[str | bytes] = []
-        for number, what in enumerate(self._parser.feed(data), start=1):
+        for what in self._parser.feed(data):
             if isinstance(what, str | bytes):
                 messages.append(what)
             elif isinstance(what, Ping):
@@ -235,8 +239,6 @@ class StraightTransport:
                     self.owner.control(frame(PONG, what.payload), "pong")
             else:
                 self._last = what
-            if number % _TURN == 0:
-                await trio.lowlevel.checkpoint()
         if not self._parser.in_message:
             self._due = inf
         elif self._due == inf or messages:
@@ -247,7 +249,7 @@ class StraightTransport:
 
     async def _end(self) -> None:
         """End the connection so that the peer reads all that was sent."""
-        self._parser.forget()
+        self._parser.deafen()
         if self._last is None and not self._said_goodbye:
             self._hang_up()  # it went without a word
             return
@@ -272,10 +274,14 @@ class StraightTransport:
 
     async def _hear_out(self) -> None:
         """Wait for the peer's Close; what else comes does not count."""
-        while self._last is None and (data := await self._more()):
-            last = self._parser.feed(data)[-1:]
-            if last and isinstance(last[0], Closed | Broken):
-                self._last = last[0]
+        while self._last is None:
+            if self._parser.has_more:
+                await trio.lowlevel.checkpoint()
+                self._take(b"")
+            elif data := await self._more():
+                self._take(data)
+            else:
+                return
 
     async def _more(self) -> bytes | None:
         """The next bytes; none if there will be no more."""

@@ -60,10 +60,18 @@ def parser(limit: int = LIMIT, budget: Budget | None = None) -> Parser:
     return Parser(limit, budget.hold, budget.give_back)
 
 
+def feed(whole: Parser, data: bytes) -> list[Happening]:
+    """All that *data* brings to an end, however many calls it takes."""
+    happened = whole.feed(data)
+    while whole.has_more:
+        happened += whole.feed(b"")
+    return happened
+
+
 def heard(data: list[bytes], limit: int = LIMIT) -> list[Happening]:
     """What is understood of *data* that comes in these pieces."""
     whole = parser(limit)
-    return [what for piece in data for what in whole.feed(piece)]
+    return [what for piece in data for what in feed(whole, piece)]
 
 
 @given(conversations(), cuts)
@@ -231,13 +239,23 @@ def test_a_wrong_letter_is_noticed_before_its_message_ends() -> None:
     assert heard([raw.frame(TEXT, b"so far\xff", fin=False)]) == [Broken(1007)]
 
 
+def test_so_many_frames_are_taken_apart_at_once() -> None:
+    """Others wait meanwhile; the rest is for the next calls."""
+    whole = parser()
+    turns = [whole.feed(raw.frame(TEXT, "x") * 100)]
+    while whole.has_more:
+        turns.append(whole.feed(b""))
+
+    assert [len(turn) for turn in turns] == [32, 32, 32, 4]
+
+
 @given(st.one_of(junk, st.builds(lambda said: said.data, conversations())), cuts, st.integers(0, 2**17))
 def test_what_is_held_is_counted_and_given_back(data: bytes, places: list[int], size: int) -> None:
     """A budget that leaks refuses everybody in the end."""
     budget = Budget(size)
     counting = parser(budget=budget)
     for piece in pieces(data, places):
-        happened = counting.feed(piece)
+        happened = feed(counting, piece)
         if not counting.in_message:
             assert budget.held == 0
         if happened and is_last(happened[-1]):
@@ -271,6 +289,21 @@ def test_who_would_exceed_the_budget_is_to_try_again_later(unfinished: bytes) ->
 
     assert counting.feed(unfinished + b"x" * 9000) == [Broken(1013)]
     assert budget.held == 0
+
+
+@given(conversations(), st.integers(0, 2**17), cuts)
+def test_who_listens_for_the_close_alone_hears_it(said: Said, place: int, places: list[int]) -> None:
+    """It has said goodbye; the peer may be in the midst of a message, which is not kept but has to end."""
+    place %= len(said.data) + 1
+    budget = Budget()
+    deaf = parser(budget=budget)
+    happened = feed(deaf, said.data[:place])
+    deaf.deafen()
+    for piece in pieces(said.data[place:], places):
+        happened += feed(deaf, piece)
+        assert budget.held == 0
+
+    assert [what for what in happened if is_last(what)] == [what for what in said.meant if is_last(what)]
 
 
 @given(
