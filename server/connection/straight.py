@@ -84,6 +84,7 @@ class StraightTransport:
         "_first",
         "_heard_at",
         "_last",
+        "_owed",
         "_parser",
         "_said_goodbye",
         "_says_goodbye",
@@ -99,8 +100,10 @@ class StraightTransport:
         self._parser = Parser(bounds.message_size, bounds.hold, bounds.give_back)
         self._first = first
         self.owner: Owner | None = None
-        # Writing: what is gathered; whether nothing can be written any more; whether a Close is, or was.
+        # Writing: what is gathered; what is to be written before all else, if it was handed back;
+        # whether nothing can be written any more; whether a Close is, or was.
         self._corked: list[bytes] | None = None
+        self._owed: bytes | None = None
         self._torn = False
         self._says_goodbye = self._said_goodbye = False
         self._answered: trio.Event | None = None
@@ -127,7 +130,9 @@ class StraightTransport:
         except OSError:
             self._torn = True  # the reading side notices by itself
             return None
-        return None if sent == len(data) else data[sent:]
+        if sent < len(data):
+            self._owed = data[sent:]
+        return self._owed
 
     def cork(self) -> None:
         """Gather what is written from here to `uncork`; nobody may wait in between."""
@@ -143,9 +148,14 @@ class StraightTransport:
 
     async def write(self, data: bytes) -> None:
         """Write all of *data*, waiting for the socket; a peer that does not take it in time is cut off."""
+        owed, self._owed = self._owed, None
+        if owed is not None and owed is not data:
+            # A mailbox that is closed loses what was handed back; but a goodbye must not come amid a frame.
+            data = owed + data
         left = self.send_nowait(data)
         if left is None:
             return
+        self._owed = None
         rest = memoryview(left)
         # Shielded, for half a frame would spoil the next one; so it has a deadline.
         with trio.move_on_after(self._bounds.send_timeout, shield=True):

@@ -141,5 +141,8 @@ async def line(
     it.at_leisure.set()
     async with trio.open_nursery() as nursery:
         nursery.start_soon(it.listen, name="reads the line")
-        yield it
+        try:
+            yield it
+        finally:
+            transport.abort()  # nobody is to wait for a peer that reads no more
         nursery.cancel_scope.cancel()
