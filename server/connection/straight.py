@@ -199,7 +199,7 @@ class StraightTransport:
                     return messages
             await self._end()
         except trio.Cancelled:
-            self._parser.forget()
+            self._parser.deafen()
             raise
         return []
 
