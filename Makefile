@@ -5,7 +5,7 @@ VENV   ?= .venv
 BIN    := $(VENV)/bin
 PIP    := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
-.PHONY: run test simulate model lint bench-runtime bench-storage clean
+.PHONY: run test simulate model lint bench bench-full bench-runtime bench-storage clean
 
 run: $(VENV)/.run  ## Start the server and print the address to open.
 	@$(BIN)/triologue serve
@@ -25,17 +25,27 @@ lint: $(VENV)/.lint  ## What CI checks before the tests.
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-bench-runtime: $(VENV)/.bench  ## Our runtime beside triotp and Pykka, five faults of triotp, the cost of tracing.
+bench: $(VENV)/.bench  ## The server on the wire beside its peers, in a few minutes. Needs cc, and node for one of them.
+	$(BIN)/python -m benchmarks.wire.run --short
+
+bench-full: $(VENV)/.bench  ## The same with all that takes long, how cost grows, fairness, and pictures: two hours.
+	$(BIN)/python -m benchmarks.wire.run
+	$(BIN)/python -m benchmarks.wire.growth
+	$(BIN)/python -m benchmarks.wire.fairness
+	$(BIN)/python -m benchmarks.wire.plots
+
+bench-runtime: $(VENV)/.bench  ## Our runtime beside triotp and Pykka, five faults of triotp, what tracing costs and handling at once saves.
 	$(BIN)/python -m benchmarks.runtime.peers
 	$(BIN)/python -m benchmarks.runtime.faults
 	$(BIN)/python -m benchmarks.runtime.run
 	$(BIN)/python -m benchmarks.runtime.tracing_cost
+	$(BIN)/python -m benchmarks.runtime.at_once
 
 bench-storage: $(VENV)/.test  ## Messages committed per second, beside raw sqlite3.
 	$(BIN)/python -m benchmarks.storage.run
 
 clean:  ## Forget the environment.
-	rm -rf $(VENV)
+	rm -rf $(VENV) benchmarks/wire/.build
 
 # One environment, filled as far as the command needs. The stamps make a second run work offline.
 $(VENV)/bin/python:

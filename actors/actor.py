@@ -77,9 +77,10 @@ class Actor(ABC, Generic[M]):
 
         `None`: nothing. The message itself, as by default: nothing was done. Something else: that is left.
 
-        Tried for what is told, not for what is asked, while the actor waits for a message; in the sender's
-        task, so it must be quick. It may do what `handle` may, but for waiting. An exception is a crash of
-        this actor, as in `handle`, and not the sender's trouble.
+        Tried for what is told, but for questions and `None`, while the actor waits for a message; in the
+        sender's task, so it must be quick. It may do what `handle` may, but for waiting, and for beginning
+        tasks otherwise than with `start_task`. An exception is a crash of this actor, as in `handle`, and
+        not the sender's trouble.
         """
         return message
 

@@ -20,6 +20,7 @@ from .causality import Origin, here
 from .children import Children
 from .dead_letters import DeadLetters
 from .deadlines import Deadlines
+from .delivery import Delivery
 from .envelope import Envelope
 from .errors import ActorDied, QuestionDropped, weightiest
 from .intake import Intake
@@ -59,6 +60,7 @@ class Cell:
     clock: Callable[[], float] = field(init=False)
     deadlines: Deadlines = field(init=False)
     turns: Iterator[int] = field(init=False)
+    deliveries: list[Delivery] = field(init=False)
     dead_letters: DeadLetters = field(init=False)
     observers: list[Observer] = field(init=False)
     life: Life | None = field(init=False)
@@ -91,7 +93,7 @@ class Cell:
 
     def __attrs_post_init__(self) -> None:
         world = self.world
-        self.deadlines, self.turns = world.deadlines, world.turns
+        self.deadlines, self.turns, self.deliveries = world.deadlines, world.turns, world.deliveries
         self.clock, self.dead_letters, self.observers = world.clock, world.dead_letters, world.observers
         self.started_at = self.since = self.clock()
         self.life = self._new_life()
@@ -149,6 +151,7 @@ class Cell:
 
     def finish(self, reason: str) -> None:
         """The actor ends itself: its present life, and itself too unless it is permanent."""
+        self._note_ender()
         if self.restart is not Restart.PERMANENT:
             self.stop(reason)
         elif self.finish_reason is None and self.life is not None:
@@ -171,7 +174,7 @@ class Cell:
 
     def crash_consuming(self, envelope: Envelope, error: Exception) -> None:
         """*error* came of what it took at once."""
-        self.current = envelope
+        self.current = self.because = envelope
         if self.life is not None:
             self.life.fail(error)
 
@@ -194,9 +197,16 @@ class Cell:
         if self.stop_reason is not None or self.life is None:
             return
         self.stop_reason, self.since = reason, self.clock()
+        self._note_ender()
         self.life.end()
         self.resume()
         self.close_mailbox()
+
+    def _note_ender(self) -> None:
+        doer = here.get()
+        if self.because is None and doer is not None and doer.waiter is self:
+            # Its own consumer or helper said so while the handler waits: its goodbye comes of that.
+            self._born_because = doer.cause, doer.origin
 
     async def wait_gone(self) -> None:
         await self._until(lambda: self.reason is not None)

@@ -7,13 +7,18 @@ it leaves goes into the mailbox, and whatever comes after that waits behind it: 
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any, Protocol
+from collections.abc import Callable, Sequence
+from typing import Protocol
 
+from .ask import Question
 from .causality import Origin, here
 from .envelope import Envelope
 from .mailbox import Mailbox
 from .tracing import Ledger, Observer
+
+# A consumer that tells somebody whose consumer tells somebody … A chain must not end in a RecursionError,
+# which would be the crash of an actor that did nothing wrong.
+DEEPEST = 16
 
 
 class Receiver(Protocol):
@@ -24,6 +29,7 @@ class Receiver(Protocol):
     ledger: Ledger
     observers: list[Observer]
     clock: Callable[[], float]
+    deliveries: list[Delivery]
 
     def crash_consuming(self, envelope: Envelope, error: Exception) -> None: ...
 
@@ -34,9 +40,9 @@ class Delivery:
     __slots__ = ("_envelope", "receiver")
     errand = ""
 
-    def __init__(self, envelope: Envelope) -> None:
+    def __init__(self, envelope: Envelope, receiver: Receiver) -> None:
         self._envelope = envelope
-        self.receiver: Receiver
+        self.receiver = receiver
 
     @property
     def address(self) -> str:
@@ -55,36 +61,72 @@ class Delivery:
         return self.receiver
 
 
-def deliver(receiver: Receiver, envelope: Envelope) -> Any:
-    """Have *receiver*, whose mailbox has a `direct` consumer just now, take the message.
+def deliver(receiver: Receiver, envelope: Envelope) -> Envelope | None:
+    """Offer the message to *receiver*, whose mailbox has a `direct` consumer just now.
 
-    What is left to be put into its mailbox: `None` if nothing is, the message itself if it was declined. Time
-    spent is on the sender's account, in whose time it is.
+    What is still to be put into its mailbox: nothing, a new envelope with what was left, or *envelope* itself
+    if the message was declined or could not be offered. Time spent is on the sender's account.
     """
+    message, deliveries, observers = envelope.message, receiver.deliveries, receiver.observers
+    # Who gets a question owes its answer, which is the intake's affair; `None`, left, means that nothing is.
+    if message is None or isinstance(message, Question):
+        return envelope
+    if deliveries and is_closed_within(deliveries, receiver):
+        return envelope
     consume = receiver.mailbox.direct
     assert consume is not None
-    delivery = Delivery(envelope)
-    delivery.receiver = receiver
-    message = envelope.message
+    delivery = Delivery(envelope, receiver)
     envelope.began_at = envelope.sent_at
+    if observers:
+        _tell_began(receiver, envelope)
+    deliveries.append(delivery)
     token = here.set(delivery)
-    failure: Exception | None = None
     try:
         left = consume(message)
-    except Exception as error:
+    except BaseException as error:
+        receiver.ledger.note_consumed(envelope)
+        if observers:
+            _tell_ended(receiver, envelope, error)
+        envelope.message = None
+        if not isinstance(error, Exception):
+            raise
         # Its own doing, and not the trouble of whoever told it something.
-        left, failure = None, error
+        receiver.crash_consuming(envelope, error)
+        return None
     finally:
         here.reset(token)
+        deliveries.pop()
     if left is message:
-        return left
+        return _declined(receiver, envelope) if observers else envelope
     receiver.ledger.note_consumed(envelope)
-    if receiver.observers:
-        envelope.took = receiver.clock() - envelope.began_at
-        for observer in receiver.observers:
-            observer.sent(envelope, receiver.address, 0)
-            observer.consumed(envelope, receiver.address, failure)
+    if observers:
+        _tell_ended(receiver, envelope, None)
     envelope.message = None
-    if failure is not None:
-        receiver.crash_consuming(envelope, failure)
-    return left
+    return None if left is None else Envelope(left, envelope.sent_at)
+
+
+def is_closed_within(deliveries: Sequence[Delivery], receiver: Receiver) -> bool:
+    """Whether *receiver* is offered nothing while these go on: it is at work in one, or they are too many."""
+    return len(deliveries) >= DEEPEST or any(delivery.receiver is receiver for delivery in deliveries)
+
+
+def _declined(receiver: Receiver, envelope: Envelope) -> Envelope | None:
+    for observer in receiver.observers:
+        observer.declined(envelope, receiver.address)
+    # Here, for the observers know already that it was sent.
+    if receiver.mailbox.closed or not receiver.mailbox.put_nowait(envelope):
+        return envelope
+    return None
+
+
+def _tell_began(receiver: Receiver, envelope: Envelope) -> None:
+    # Before it is taken: else what comes of it would be told before it.
+    for observer in receiver.observers:
+        observer.sent(envelope, receiver.address, 1)
+        observer.began(envelope, receiver.address, 0)
+
+
+def _tell_ended(receiver: Receiver, envelope: Envelope, error: BaseException | None) -> None:
+    envelope.took = receiver.clock() - envelope.began_at
+    for observer in receiver.observers:
+        observer.ended(envelope, receiver.address, error)

@@ -7,50 +7,63 @@ from typing import TypeVar
 
 import trio
 
+from .ask import Question
 from .causality import here
-from .delivery import Delivery
+from .delivery import Delivery, is_closed_within
 from .envelope import Envelope
 from .errors import MailboxFull, RecipientStopped
-from .ref import ActorRef
+from .ref import TURN, ActorRef
 
 M = TypeVar("M")
 
 # Others run after so many receivers, some of which do their work at once.
-TURN = 64
+MANY = 64
 
 
 async def fan_out(refs: Sequence[ActorRef[M]], message: M) -> list[ActorRef[M]]:
-    """As `fan_out_nowait`, but others run after every 64 of *refs*."""
-    if len(refs) < TURN:
-        return fan_out_nowait(refs, message)
-    untold: list[ActorRef[M]] = []
-    for start in range(0, len(refs), TURN):
-        untold += fan_out_nowait(refs[start : start + TURN], message)
+    """As `fan_out_nowait`, but others run after every 64 of *refs*.
+
+    Cancelled, it has told those whose turn had come, or nobody if it was before.
+    """
+    if next(refs[0]._recipient.turns) % TURN if refs else False:
+        await trio.lowlevel.checkpoint_if_cancelled()
+    else:
         await trio.lowlevel.checkpoint()
+    if len(refs) <= MANY:
+        return fan_out_nowait(refs, message)
+    refs = tuple(refs)  # whoever runs meanwhile may change them
+    untold = fan_out_nowait(refs[:MANY], message)
+    for start in range(MANY, len(refs), MANY):
+        await trio.lowlevel.checkpoint()
+        untold += fan_out_nowait(refs[start : start + MANY], message)
     return untold
 
 
 def fan_out_nowait(refs: Sequence[ActorRef[M]], message: M) -> list[ActorRef[M]]:
-    """Tell *message*, which is no question, to each of *refs* at once; those that could not be told.
+    """Tell *message* to each of *refs*, actors of one system, at once; those that could not be told.
 
-    They are full, or gone (see `ActorRef.alive`). To those who take it in the sender's task, it comes in one
-    envelope, with one number.
+    They are full, or gone (see `ActorRef.alive`). To those who take it in the sender's task it comes in one
+    envelope, with one number, unless an observer looks on.
     """
-    if len(refs) == 1 or (refs and refs[0]._recipient.observers):
-        return [ref for ref in refs if not _is_told(ref, message)]
     if not refs:
         return []
+    first = refs[0]._recipient
+    if len(refs) == 1 or first.observers or message is None or isinstance(message, Question):
+        return [ref for ref in refs if not _is_told(ref, message)]
     untold: list[ActorRef[M]] = []
-    envelope = Envelope(message, refs[0]._recipient.clock())
+    envelope = Envelope(message, first.clock())
     envelope.began_at = envelope.sent_at
-    delivery = Delivery(envelope)
+    delivery, deliveries = Delivery(envelope, first), first.deliveries
+    around = tuple(deliveries)
     token = here.set(delivery)
+    deliveries.append(delivery)
     try:
         for ref in refs:
             delivery.receiver = receiver = ref._recipient
             consume = receiver.mailbox.direct
-            left = message
-            if consume is not None:
+            if consume is None or (around and is_closed_within(around, receiver)):
+                left = message
+            else:
                 try:
                     left = consume(message)
                 except Exception as error:
@@ -60,14 +73,17 @@ def fan_out_nowait(refs: Sequence[ActorRef[M]], message: M) -> list[ActorRef[M]]
                     continue
                 if left is not message:
                     receiver.ledger.note_consumed(envelope)
-                if left is None:
-                    continue
-            here.reset(token)
-            if not _is_put(ref, left):
-                untold.append(ref)
-            token = here.set(delivery)
+                    if left is None:
+                        continue
+            here.reset(token)  # what is put into a mailbox is sent by the sender
+            try:
+                if not _is_put(ref, left, envelope.sent_at):
+                    untold.append(ref)
+            finally:
+                token = here.set(delivery)
     finally:
         here.reset(token)
+        deliveries.pop()
         envelope.message = None
     return untold
 
@@ -80,9 +96,9 @@ def _is_told(ref: ActorRef[M], message: M) -> bool:
     return True
 
 
-def _is_put(ref: ActorRef[M], message: M) -> bool:
+def _is_put(ref: ActorRef[M], message: M, now: float) -> bool:
     try:
-        ref._put(message)
+        ref._put(Envelope(message, now))
     except (MailboxFull, RecipientStopped):
         return False
     return True

@@ -177,8 +177,7 @@ class Life:
 
     def cancel(self, reason: str) -> None:
         """End at once, or as soon as it begins."""
-        self.intake.ending = True
-        self.cell.mailbox.direct = None
+        self.intake.end()
         self._scope.cancel(reason=reason)
 
     def fail(self, error: BaseException) -> None:

@@ -118,6 +118,11 @@ class Mailbox:
         return self._closed
 
     @property
+    def idle(self) -> bool:
+        """Whether nothing is queued and the reader waits."""
+        return self._reader_waits and not self._queue
+
+    @property
     def oldest(self) -> Envelope | None:
         """The one that is next."""
         return self._queue[0] if self._queue else None

@@ -12,7 +12,7 @@ import trio
 from .ask import Expired, Promise, Question, bind, withdraw
 from .dead_letters import DeadLetters
 from .deadlines import Deadlines
-from .delivery import deliver
+from .delivery import Delivery, deliver
 from .envelope import Envelope
 from .errors import AskTimeout, MailboxClosed, MailboxFull, RecipientStopped, WaitCycle
 from .lifecycle import ExitReason, State
@@ -37,6 +37,7 @@ class Recipient(Waiter, Protocol):
     clock: Callable[[], float]
     deadlines: Deadlines
     turns: Iterator[int]
+    deliveries: list[Delivery]
     reason: ExitReason | None
     watchers: Any
     since: float
@@ -79,6 +80,11 @@ class ActorRef(Generic[M_contra]):
         """Whether it still takes messages."""
         return not self._recipient.mailbox.closed
 
+    @property
+    def idle(self) -> bool:
+        """Whether it waits for a message: everything it was told is done."""
+        return self._recipient.mailbox.idle
+
     async def tell(self, message: M_contra) -> None:
         """Queue *message*, waiting while the mailbox is full.
 
@@ -98,8 +104,7 @@ class ActorRef(Generic[M_contra]):
             left = deliver(self._recipient, envelope)
             if left is None:
                 return
-            if left is not message:
-                envelope = Envelope(left, self._recipient.clock())
+            envelope = left
         if not self._offer(envelope):
             await self._wait_for_room(envelope)
 
@@ -111,23 +116,24 @@ class ActorRef(Generic[M_contra]):
             RecipientStopped: The actor is gone; *message* rides on the error.
         """
         recipient = self._recipient
+        envelope = Envelope(message, recipient.clock())
         if recipient.mailbox.direct is not None:
-            message = deliver(recipient, Envelope(message, recipient.clock()))
-            if message is None:
+            left = deliver(recipient, envelope)
+            if left is None:
                 return
-        self._put(message)
+            envelope = left
+        self._put(envelope)
 
-    def _put(self, message: M_contra) -> None:
+    def _put(self, envelope: Envelope) -> None:
         """As `tell_nowait`, but into the mailbox in any case."""
         recipient = self._recipient
-        envelope = Envelope(message, recipient.clock())
         try:
             taken = recipient.mailbox.put_nowait(envelope)
         except MailboxClosed:
-            raise self._gone(message) from None
+            raise self._gone(envelope.message) from None
         if not taken:
-            raise MailboxFull(recipient.address, message)
-        if recipient.observers or isinstance(message, Question):
+            raise MailboxFull(recipient.address, envelope.message)
+        if recipient.observers or isinstance(envelope.message, Question):
             recipient.note_sent(envelope)
 
     async def ask(self, question: Question[M_contra, R], *, timeout: float) -> R:

@@ -34,10 +34,8 @@ class Observer:
     def ended(self, envelope: Envelope, address: str, error: BaseException | None) -> None:
         """It has handled it, or was ended by *error*, a cancellation among them."""
 
-    def consumed(self, envelope: Envelope, address: str, error: BaseException | None) -> None:
-        """It has handled it at once, in its sender's task; what is left of it is another message."""
-        self.began(envelope, address, 0)
-        self.ended(envelope, address, error)
+    def declined(self, envelope: Envelope, address: str) -> None:
+        """It began in vain: what it could have taken at once waits in its mailbox, to be begun again."""
 
     def changed(self, address: str, state: State) -> None:
         """It starts, restarts, stops or is gone."""
@@ -77,8 +75,10 @@ class Ledger:
 
     def note_consumed(self, envelope: Envelope) -> None:
         """Enter a message that was handled at once. The time it took is its sender's."""
-        counts, type_ = self.counts, envelope.type
-        counts[type_] = counts.get(type_, 0) + 1
+        try:
+            self.counts[envelope.type] += 1
+        except KeyError:
+            self.counts[envelope.type] = 1
         recent = self.recent
         if recent is None:
             self.recent = [envelope]

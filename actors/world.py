@@ -13,6 +13,7 @@ from attrs import define, field
 
 from .dead_letters import DeadLetters
 from .deadlines import Deadlines
+from .delivery import Delivery
 from .inspection import Gone, Subject, Total, add_up, remember
 from .tracing import Observer
 from .views import KindTotals
@@ -32,6 +33,8 @@ class World(Generic[C]):
     deadlines: Deadlines = field(factory=lambda: Deadlines(time.monotonic))
     turns: Iterator[int] = field(factory=count)
     """Counts what is told; of the system, and not of the process, so that a seeded run can be repeated."""
+    deliveries: list[Delivery] = field(factory=list)
+    """Those that go on in this moment, each within the one before."""
     dead_letters: DeadLetters = field(factory=DeadLetters)
     observers: list[Observer] = field(factory=list)
     cells: dict[str, C] = field(factory=dict)

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import sys
 
-from server import cli
+from server.loading import loading
+
+with loading():
+    from server import cli
 
 
 def main() -> None:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from . import config, listener
-from .application import Application
+from .loading import loading_server
+
+with loading_server():
+    from . import config, listener
+    from .application import Application
 
 # hypercorn imports this module in its worker, before it serves: from here on its trio worker is ours.
 listener.install()

@@ -28,6 +28,7 @@ from server.connection import Acceptor, Connections, Greeting
 from server.conversation import Directory
 from server.drain import Drainer
 from server.listener import ListenerLimits
+from server.loading import loading
 from server.messages import AwaitPipelines, PipelineInfo
 from server.pipeline import EchoModel, Model, Pipelines, PipelineSpec
 from server.protocol import OriginPolicy
@@ -244,7 +245,8 @@ def open_storage(config: Config) -> Store:
         StoreUnusable: It can't be opened, or its keys can't be used; the text is one line.
     """
     # SQLAlchemy takes a while to import; a simulation brings a store of its own.
-    from server.storage import open_store
+    with loading():
+        from server.storage import open_store
 
     open_with = partial(
         open_store, config.storage_url, mark=config.mark, readers=config.storage.readers, now=_now

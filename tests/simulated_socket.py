@@ -6,6 +6,7 @@ be: it takes a few bytes only or none, gives them out in other pieces, ends in o
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from random import Random
 
 import trio
@@ -110,11 +111,11 @@ class SimulatedSocket:
         self.peer._writers.unpark_all()
         return data
 
-    async def wait_readable(self) -> None:
-        await self._wait(self._readers, for_reading=True)
+    async def wait_readable(self, at_once: Callable[[], bool] | None = None) -> None:
+        await self._wait(self._readers, self._is_readable, at_once)
 
     async def wait_writable(self) -> None:
-        await self._wait(self._writers, for_reading=False)
+        await self._wait(self._writers, self._is_writable)
 
     def wake(self) -> None:
         self._wakes += 1
@@ -164,7 +165,12 @@ class SimulatedSocket:
             return most
         return self._whim.choice((most, most, least, self._whim.randint(least, most)))
 
-    async def _wait(self, lot: trio.lowlevel.ParkingLot, *, for_reading: bool) -> None:
+    async def _wait(
+        self,
+        lot: trio.lowlevel.ParkingLot,
+        ready: Callable[[], bool],
+        at_once: Callable[[], bool] | None = None,
+    ) -> None:
         if self._closed:
             await trio.lowlevel.checkpoint_if_cancelled()
             raise trio.ClosedResourceError
@@ -173,17 +179,17 @@ class SimulatedSocket:
         wakes = self._wakes
         await trio.lowlevel.checkpoint()
         while self._wakes == wakes:
-            if self._ready(for_reading):
+            if not ready():
+                await lot.park()
+            elif at_once is None or not at_once() or ready():
                 return
-            await lot.park()
         raise trio.ClosedResourceError
 
-    def _ready(self, for_reading: bool) -> bool:
-        if self._reset is not None:
-            return True
-        if for_reading:
-            return bool(self._back.data) or self._back.ended
-        return self._out.room > 0 or self._out.ended
+    def _is_readable(self) -> bool:
+        return self._reset is not None or bool(self._back.data) or self._back.ended
+
+    def _is_writable(self) -> bool:
+        return self._reset is not None or self._out.room > 0 or self._out.ended
 
 
 def connected(window: int = WINDOW, whim: Random | None = None) -> tuple[SimulatedSocket, SimulatedSocket]:

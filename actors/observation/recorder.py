@@ -210,12 +210,8 @@ class Recorder(Observer, trio.abc.Instrument):
         self._count += 1
         self._add((_HANDLED, began, now, *described, None if error is None else type(error).__name__))
 
-    def consumed(self, envelope: Envelope, address: str, error: BaseException | None) -> None:
-        now = perf_counter_ns()
-        began = now - int(envelope.took * 1e9)
-        self._count += 1
-        name = None if error is None else type(error).__name__
-        self._add((_HANDLED, began, now, *self._described(envelope, address), 0, name))
+    def declined(self, envelope: Envelope, address: str) -> None:
+        self._open.pop(address, None)
 
     def changed(self, address: str, state: State) -> None:
         self._count += 1

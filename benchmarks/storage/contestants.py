@@ -8,8 +8,9 @@ from __future__ import annotations
 import sqlite3
 import time
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import trio
 import trio.lowlevel
@@ -65,6 +66,37 @@ class RecordingStore(SqlStore):
         return super().write(commands)
 
 
+class RecordingConnection(sqlite3.Connection):
+    """Writes down what changes rows. How a transaction begins and ends is known: a batch is one."""
+
+    def __init__(self, *args: Any, recorded: Recorded, **settings: Any) -> None:
+        super().__init__(*args, **settings)
+        self._recorded = recorded
+
+    def cursor(self, factory: Any = None) -> Any:
+        return super().cursor(partial(RecordingCursor, recorded=self._recorded))
+
+
+class RecordingCursor(sqlite3.Cursor):
+    """Writes down what it executes."""
+
+    def __init__(self, connection: sqlite3.Connection, recorded: Recorded) -> None:
+        super().__init__(connection)
+        self._recorded = recorded
+
+    def execute(self, text: str, row: Any = (), /) -> Self:
+        self._note(Statement(text, row, many=False))
+        return super().execute(text, row)
+
+    def executemany(self, text: str, rows: Any, /) -> Self:
+        self._note(Statement(text, rows, many=True))
+        return super().executemany(text, rows)
+
+    def _note(self, statement: Statement) -> None:
+        if self._recorded.statements and not statement.text.lstrip().startswith(("SELECT", "BEGIN")):
+            self._recorded.statements[-1].append(statement)
+
+
 class Root(Supervisor):
     """Runs the storage actor over *store*."""
 
@@ -83,19 +115,15 @@ def record(directory: Path, script: Script, writers: int, count: int) -> Recorde
     """What the storage actor makes of the writers' commands."""
     recorded = Recorded()
     engine = _fresh(directory / "recorded.db")
+    engine.dispose()  # of the connections whose statements nobody writes down
 
-    def note(_: Any, __: Any, text: str, rows: Any, *___: Any) -> None:
-        if not text.lstrip().startswith("SELECT") and recorded.statements:
-            many = bool(rows) and isinstance(rows[0], tuple | list)
-            recorded.statements[-1].append(Statement(text, rows, many))
+    def writing_down(_: Any, __: Any, ___: Any, settings: dict[str, Any]) -> None:
+        settings["factory"] = partial(RecordingConnection, recorded=recorded)
 
+    event.listen(engine, "do_connect", writing_down)
     store = RecordingStore(engine, recorded)
-    event.listen(engine, "before_cursor_execute", note)
     _run_actor(store, script, writers, count)
     store.close()
-    for batch in recorded.statements:
-        # A batch is one transaction, and how that begins is known.
-        batch[:] = [statement for statement in batch if not statement.text.startswith("BEGIN")]
     return recorded
 
 

@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 
 from server import __version__
 from server.config import BUILT_IN_PIPELINE
+from server.loading import loading
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -18,7 +19,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     status = 0
     try:
         # Lazily: `chat` need not wait for hypercorn and quart to be imported.
-        status = import_module(f".{arguments.command}", __name__).run(arguments)
+        with loading():
+            command = import_module(f".{arguments.command}", __name__)
+        status = command.run(arguments)
     except* KeyboardInterrupt:  # trio's nurseries wrap it in a group
         status = 130
     return status

@@ -8,11 +8,14 @@ import sys
 from contextlib import suppress
 from functools import partial
 
-import trio
+from server.loading import loading_server
 
-from server import config, listener
-from server.application import Application
-from server.config import Config, ConfigError
+with loading_server():
+    import trio
+
+    from server import config, listener
+    from server.application import Application
+    from server.config import Config, ConfigError
 
 
 def run(args: argparse.Namespace) -> int:

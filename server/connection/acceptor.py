@@ -51,7 +51,7 @@ from server.protocol import (
 from .actor import DISCONNECTED
 from .missed import Missed
 from .patience import PATIENCE, insist
-from .session import Session, wait_closed
+from .session import Pongs, Session, wait_closed
 from .straight import Bounds, Socket, StraightTransport
 from .transport import AsgiTransport, Frame, Receive, Scope, Send, Transport
 
@@ -114,6 +114,7 @@ class Acceptor:
         self._origins = origins
         self._now = now
         self._new_id = new_id
+        self._pongs = Pongs(now)
         self._bounds: Bounds | None = None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -198,6 +199,7 @@ class Acceptor:
                 conversation=conversation,
                 registry=self._registry,
                 now=self._now,
+                pongs=self._pongs,
                 level=level,
             )
             if missed is None:
@@ -275,7 +277,7 @@ def _header(scope: Scope, name: bytes) -> str | None:
 
 
 async def _turn_away(error: BadOpening, transport: Transport) -> None:
-    await transport.send(Frame(encode(ErrorFrame(error.text, error.code)).encode()))
+    await transport.send(Frame(encode(ErrorFrame(error.text, error.code))))
     await transport.close(error.close_code, error.text)
     await wait_closed(transport)
 

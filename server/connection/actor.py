@@ -248,6 +248,10 @@ class Writer:
     def control(self, data: bytes, key: str) -> None:
         self._tell(Control(data, key))
 
+    def go_on(self, data: bytes) -> None:
+        # It always gets in: what was gathered was taken by an actor with nothing to do.
+        self._tell(Unwritten(data))
+
     def ping(self) -> None:
         self._tell(Control(_PING, "ping"))
 

@@ -7,10 +7,25 @@ have been left out on the way. Here it becomes one sequence without holes, doubl
 from __future__ import annotations
 
 from server.chat import Cursor, Fact, Message
-from server.messages import Dialect, Event, Gap, Happened, ReplyGrew, Welcomed
+from server.messages import (
+    Acked,
+    Announced,
+    Declined,
+    Dialect,
+    Event,
+    Gap,
+    Happened,
+    Ponged,
+    ReplyBroke,
+    ReplyGrew,
+    Welcomed,
+)
 
 from .transport import Frame
 from .wire import Greeting, encoded, encoded_delta, reply_of
+
+# Events that leave what the client knows as it is.
+_ABOUT_NOTHING = frozenset({Announced, Ponged, Acked, Declined, ReplyBroke})
 
 
 class Hole(Exception):
@@ -46,6 +61,8 @@ class Outbox:
         Raises:
             Hole: Something before it is missing.
         """
+        if type(event) in _ABOUT_NOTHING:
+            return encoded(event, self._dialect, self._greeting)
         match event:
             case Happened():
                 if not self._follows(event.fact):

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from typing import get_args
 
 import structlog
@@ -64,6 +64,7 @@ PATIENCE = 30.0
 UNFLUSHED = 16
 # The registry hears at most this often (seconds) that a client is active.
 ACTIVITY_REPORT = 1.0
+_MILLISECOND = timedelta(milliseconds=1)
 
 _names = {
     **{kind: f"{kind.type} frame" for kind in get_args(RequestFrame)},
@@ -71,6 +72,23 @@ _names = {
     DisconnectFrame: "disconnect frame",
     BadFrame: "bad frame",
 }
+
+
+class Pongs:
+    """Answers to pings: they tell the time in milliseconds, so all sockets share those of one millisecond."""
+
+    def __init__(self, now: Callable[[], datetime]) -> None:
+        self._now = now
+        self._latest: Deliver | None = None
+        self._from = self._until = datetime.min.replace(tzinfo=UTC)
+
+    def now(self) -> Deliver:
+        moment = self._now()
+        if self._latest is None or not self._from <= moment < self._until:
+            self._from = moment.replace(microsecond=moment.microsecond // 1000 * 1000)
+            self._until = self._from + _MILLISECOND
+            self._latest = Deliver(Ponged(moment))
+        return self._latest
 
 
 class Session:
@@ -84,6 +102,7 @@ class Session:
         conversation: ActorRef[ConversationMessage],
         registry: ActorRef[RegistryMessage],
         now: Callable[[], datetime],
+        pongs: Pongs,
         level: Level = 1,
     ) -> None:
         self._info = info
@@ -93,22 +112,44 @@ class Session:
         self._conversation = conversation
         self._registry = registry
         self._now = now
+        self._pongs = pongs
         self._unflushed = 0
         self._labels = {"connection": info.connection_id, "conversation": str(info.key)}
         self._reported = float("-inf")
 
     async def run(self) -> None:
         """Serve the client until its socket is closed, by whom ever."""
-        while messages := await self._transport.receive():
+        self._transport.at_once = self._answer_at_once
+        try:
+            while messages := await self._transport.receive():
+                for message in messages:
+                    if not await self._take(message):
+                        await wait_closed(self._transport)
+                        return
+                del message, messages  # it may be large, and the next may be long in coming
+        except ActorError:
+            pass  # the connection has ended, and closes the socket
+        finally:
+            self._transport.at_once = None
+
+    def _answer_at_once(self, messages: Sequence[str | bytes]) -> int:
+        """Answer the pings that come first, together, as far as that needs no waiting; how many they were."""
+        answered = 0
+        if len(messages) > 1:
+            self._transport.cork()
+        try:
             for message in messages:
-                try:
-                    goes_on = await self._take(message)
-                except ActorError:
-                    return  # the connection has ended, and closes the socket
-                if not goes_on:
-                    await wait_closed(self._transport)
-                    return
-            del message, messages  # it may be large, and the next may be long in coming
+                # While answers wait to be written, more are not to pile up behind them.
+                if type(_decoded(message, self._level)) is not PingFrame or not self._connection.idle:
+                    break
+                with origin(_names[PingFrame], **self._labels):
+                    self._report_activity()
+                    self._connection.tell_nowait(self._pongs.now())
+                answered += 1
+        finally:
+            if len(messages) > 1:
+                self._transport.uncork()
+        return answered
 
     async def _take(self, message: str | bytes) -> bool:
         """React to one frame; false if it was the last."""
@@ -118,7 +159,7 @@ class Session:
             self._report_activity()
             match frame:
                 case PingFrame():
-                    await self._reply(Ponged(self._now()))
+                    await self._tell(self._pongs.now())
                 case DisconnectFrame():
                     await self._connection.tell(Close(CloseCode.DISCONNECT, "goodbye"))
                     return False
@@ -179,8 +220,11 @@ class Session:
         await self._reply(Declined(code, text, retry, frame.client_msg_id))
 
     async def _reply(self, event: Event) -> None:
-        await self._connection.tell(Deliver(event))
-        self._unflushed += 1
+        await self._tell(Deliver(event))
+
+    async def _tell(self, message: Deliver) -> None:
+        await self._connection.tell(message)
+        self._unflushed = 0 if self._connection.idle else self._unflushed + 1
         if self._unflushed >= UNFLUSHED:
             self._unflushed = 0
             await self._connection.ask(Flush(), timeout=PATIENCE)

@@ -6,14 +6,14 @@ its mailbox. So there is never more than one frame that is partly written, and n
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from math import inf
 from typing import Protocol
 
 import trio
 from attrs import field, frozen
 
-from .rfc6455 import POLICY, PONG, Broken, Closed, Parser, Ping, close_frame, frame
+from .rfc6455 import POLICY, PONG, Broken, Closed, Happening, Parser, Ping, close_frame, frame
 from .transport import Frame
 
 # Bytes of one read: little enough that many talkative peers take turns; and of one within a long message.
@@ -35,7 +35,9 @@ class Socket(Protocol):
     def recv_nowait(self, most: int) -> bytes | None:
         """What has come; nothing at the end, `None` while there is nothing."""
 
-    async def wait_readable(self) -> None: ...
+    async def wait_readable(self, at_once: Callable[[], bool] | None = None) -> None:
+        """Wait until something has come, or the end; go on if *at_once* is called and done with it."""
+
     async def wait_writable(self) -> None: ...
     def wake(self) -> None:
         """Have whoever waits stop waiting, with `trio.ClosedResourceError`; nothing else changes."""
@@ -62,6 +64,9 @@ class Owner(Protocol):
     def control(self, data: bytes, key: str) -> None:
         """Have a control frame written in its turn; of one *key* only the newest matters."""
 
+    def go_on(self, data: bytes) -> None:
+        """Have the end of what was written first written as soon as the socket takes it."""
+
     def goodbye(self, code: int | None) -> None:
         """Have the socket closed in its turn, because of what the peer sent."""
 
@@ -74,10 +79,12 @@ class StraightTransport:
 
     Attributes:
         owner: Who writes to it, once there is somebody.
+        at_once: As in `Transport`.
     """
 
     __slots__ = (
         "_answered",
+        "_arrived",
         "_bounds",
         "_corked",
         "_due",
@@ -91,6 +98,7 @@ class StraightTransport:
         "_socket",
         "_torn",
         "_waits",
+        "at_once",
         "owner",
     )
 
@@ -100,6 +108,7 @@ class StraightTransport:
         self._parser = Parser(bounds.message_size, bounds.hold, bounds.give_back)
         self._first = first
         self.owner: Owner | None = None
+        self.at_once: Callable[[Sequence[str | bytes]], int] | None = None
         # Writing: what is gathered; what is to be written before all else, if it was handed back;
         # whether nothing can be written any more; whether a Close is, or was.
         self._corked: list[bytes] | None = None
@@ -107,7 +116,9 @@ class StraightTransport:
         self._torn = False
         self._says_goodbye = self._said_goodbye = False
         self._answered: trio.Event | None = None
-        # Reading: the peer's last word; when it has to have finished a message; whether it can be heard.
+        # Reading: what was parsed and not yet given out; the peer's last word; when it has to have finished a
+        # message; whether it can be heard.
+        self._arrived: list[Happening] = []
         self._last: Closed | Broken | None = None
         self._due = inf
         self._waits = False
@@ -135,13 +146,14 @@ class StraightTransport:
         return self._owed
 
     def cork(self) -> None:
-        """Gather what is written from here to `uncork`; nobody may wait in between."""
         self._corked = []
 
-    def uncork(self) -> bytes | None:
-        """Write what was gathered, all together; what the socket does not take now is handed back."""
+    def uncork(self) -> None:
         corked, self._corked = self._corked, None
-        return self.send_nowait(b"".join(corked)) if corked else None
+        if corked:
+            left = self.send_nowait(b"".join(corked))
+            if left is not None and self.owner is not None:
+                self.owner.go_on(left)
 
     async def send(self, frame: Frame) -> None:
         await self.write(frame.data)
@@ -193,8 +205,8 @@ class StraightTransport:
 
     async def receive(self) -> list[str | bytes]:
         try:
-            while self._last is None and (data := await self._read()) is not None:
-                messages = self._take(data)
+            while self._last is None and (happened := await self._happenings()):
+                messages = self._take(happened)
                 if messages:
                     return messages
             await self._end()
@@ -203,20 +215,32 @@ class StraightTransport:
             raise
         return []
 
+    async def _happenings(self) -> list[Happening]:
+        """What comes next; nothing if nothing will, or nothing that counts."""
+        while not self._arrived:
+            data: bytes | None = b""
+            if self._parser.has_more and not self._said_goodbye:
+                await trio.lowlevel.checkpoint()
+            elif self._first:
+                data, self._first = self._first, b""
+            else:
+                data = await self._read()
+            if data is None:
+                break
+            self._arrived += self._parsed(data)
+        arrived, self._arrived = self._arrived, []
+        return arrived
+
     async def _read(self) -> bytes | None:
-        """The next bytes; `None` if there will be no more, or none that count."""
-        if self._parser.has_more and not self._said_goodbye:
-            await trio.lowlevel.checkpoint()
-            return b""
-        if self._first:
-            first, self._first = self._first, b""
-            return first
+        """The next bytes, none if some were taken already; `None` if there will be no more that count."""
         self._waits, self._heard_at = True, trio.current_time()
         try:
-            if self._parser.in_message:
-                return await self._read_in_time()
             while not self._said_goodbye:
-                await self._socket.wait_readable()
+                if self._parser.in_message:
+                    return await self._read_in_time()
+                await self._socket.wait_readable(self._glance)
+                if self._arrived or self._parser.has_more:
+                    return b""
                 data = self._socket.recv_nowait(READ)
                 if data is not None:
                     return data or None
@@ -225,6 +249,24 @@ class StraightTransport:
         finally:
             self._waits = False
         return None
+
+    def _glance(self) -> bool:
+        """Take what has come, in the task that noticed; true if all of that is dealt with."""
+        if self.at_once is None:
+            return False
+        try:
+            data = self._socket.recv_nowait(READ)
+        except OSError:
+            return False  # whoever waits will see
+        if not data:
+            return data is None
+        self._heard_at = trio.current_time()
+        happened = self._parsed(data)
+        messages = [what for what in happened if isinstance(what, str | bytes)]
+        if len(messages) == len(happened) and messages:
+            del happened[: self.at_once(messages)]
+        self._arrived = happened
+        return not happened and not self._parser.in_message
 
     async def _read_in_time(self) -> bytes | None:
         """Within a message: the peer has to get on with it."""
@@ -239,9 +281,17 @@ class StraightTransport:
         self._last = Broken(POLICY)
         return None
 
-    def _take(self, data: bytes) -> list[str | bytes]:
+    def _parsed(self, data: bytes) -> list[Happening]:
+        happened = self._parser.feed(data)
+        if not self._parser.in_message:
+            self._due = inf
+        elif self._due == inf or any(isinstance(what, str | bytes) for what in happened):
+            self._due = trio.current_time() + self._bounds.message_timeout
+        return happened
+
+    def _take(self, happened: list[Happening]) -> list[str | bytes]:
         messages: list[str | bytes] = []
-        for what in self._parser.feed(data):
+        for what in happened:
             if isinstance(what, str | bytes):
                 messages.append(what)
             elif isinstance(what, Ping):
@@ -249,10 +299,6 @@ class StraightTransport:
                     self.owner.control(frame(PONG, what.payload), "pong")
             else:
                 self._last = what
-        if not self._parser.in_message:
-            self._due = inf
-        elif self._due == inf or messages:
-            self._due = trio.current_time() + self._bounds.message_timeout
         return messages
 
     # -- the end
@@ -287,9 +333,9 @@ class StraightTransport:
         while self._last is None:
             if self._parser.has_more:
                 await trio.lowlevel.checkpoint()
-                self._take(b"")
+                self._take(self._parsed(b""))
             elif data := await self._more():
-                self._take(data)
+                self._take(self._parsed(data))
             else:
                 return
 

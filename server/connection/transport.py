@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, MutableMapping
+from collections.abc import Awaitable, Callable, MutableMapping, Sequence
 from typing import Any, Protocol
 
 from .rfc6455 import TEXT, frame
@@ -34,7 +34,14 @@ class Frame:
 
 
 class Transport(Protocol):
-    """An accepted WebSocket. Writing to one that is gone does nothing."""
+    """An accepted WebSocket. Writing to one that is gone does nothing.
+
+    Attributes:
+        at_once: May be shown messages as they come, while `receive` waits, and deals with as many as it can
+            without waiting; how many it says.
+    """
+
+    at_once: Callable[[Sequence[str | bytes]], int] | None
 
     async def send(self, frame: Frame) -> None: ...
     async def close(self, code: int | None, reason: str) -> None:
@@ -43,6 +50,12 @@ class Transport(Protocol):
     async def receive(self) -> list[str | bytes]:
         """The messages that came next, text or binary, at least one; none at the end."""
 
+    def cork(self) -> None:
+        """Gather what is written from here to `uncork`, if it can; nobody may wait in between."""
+
+    def uncork(self) -> None:
+        """Write what was gathered, all together."""
+
 
 class AsgiTransport:
     """An accepted WebSocket of any ASGI server."""
@@ -50,6 +63,7 @@ class AsgiTransport:
     def __init__(self, receive: Receive, send: Send) -> None:
         self._receive = receive
         self._send = send
+        self.at_once: Callable[[Sequence[str | bytes]], int] | None = None
 
     async def send(self, frame: Frame) -> None:
         await self._send({"type": "websocket.send", "text": frame.text})
@@ -63,3 +77,8 @@ class AsgiTransport:
             return []
         text = event.get("text")
         return [event["bytes"] if text is None else text]
+
+    def cork(self) -> None:
+        """Do nothing: the server writes as it likes."""
+
+    uncork = cork

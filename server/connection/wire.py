@@ -69,7 +69,7 @@ def encoded(event: Event, dialect: Dialect, greeting: Greeting) -> Frame | None:
         return None
     made: Frame | None = event.encodings.get(WHOLE)
     if made is None:
-        made = event.encodings[WHOLE] = Frame(encode(_frame(event, greeting)).encode())
+        made = event.encodings[WHOLE] = Frame(encode(_frame(event, greeting)))
     return made
 
 
@@ -91,7 +91,7 @@ def encoded_delta(event: ReplyGrew | Happened, message: Message, offset: int, *,
     """
     made: Frame | None = event.encodings.get("delta") if shared else None
     if made is None:
-        made = Frame(encode(_delta_frame(event.session_type, message, offset)).encode())
+        made = Frame(encode(_delta_frame(event.session_type, message, offset)))
         if shared:
             event.encodings["delta"] = made
     return made
@@ -104,14 +104,16 @@ def _delta_frame(session_type: SessionType, message: Message, offset: int) -> Re
     return ResponseFrame(session_type, DeltaData(message.id, delta, offset))
 
 
+_OF_LEVEL_2 = frozenset({Acked, Gap, ReplyBroke})
+_FACTS_OF_LEVEL_1 = frozenset({MessageAdded, ReplyEnded})
+
+
 def _is_of_level_2(event: Event) -> bool:
-    match event:
-        case Happened():
-            return not isinstance(event.fact, MessageAdded | ReplyEnded)
-        case Acked() | Gap() | ReplyBroke():
-            return True
-        case _:
-            return False
+    kind = type(event)
+    if kind is Happened:
+        assert isinstance(event, Happened)
+        return type(event.fact) not in _FACTS_OF_LEVEL_1
+    return kind in _OF_LEVEL_2
 
 
 def _frame(event: Event, greeting: Greeting) -> ServerFrame:

@@ -68,6 +68,10 @@ INTERRUPTED = "Sorry, the server is restarting. Please ask again."
 PIPELINE_PATIENCE = 5.0
 
 
+# How many moments in the time between two saves of a reply are those at which replies are saved.
+MOMENTS = 4
+
+
 class Phase(Enum):
     """Where the conversation is with its replies."""
 
@@ -263,7 +267,7 @@ class Replies:
             return  # from a reply that was ended here before it noticed
         reply = state.reply = evolve(reply, text=reply.text + chunk.text)
         if self._save is None:
-            self._save = self._owner.after(self._checkpoint, SaveNow(reply.id))
+            self._save = self._owner.after(self._until_save(), SaveNow(reply.id))
         if reply.stream:
             told, state.told = state.told, len(reply.text)
             if state.members:
@@ -275,6 +279,10 @@ class Replies:
         self._save = None
         if self.is_running(message.reply_id) and not self.journal.is_unsure:
             self.journal.commit(self._saving(), _whatever)
+
+    def _until_save(self) -> float:
+        """Seconds until the running reply is saved; with others, since one commit does for all of them."""
+        return self._checkpoint - self._now().timestamp() % (self._checkpoint / MOMENTS)
 
     def _saving(self) -> SaveReply:
         reply = self._state.reply

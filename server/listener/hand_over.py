@@ -23,6 +23,7 @@ from .connection import HEAD_TIMEOUT, LINGER
 from .errors import leaves, whereabouts
 from .listener import Listener
 from .raw_socket import RawSocket
+from .readiness import Readiness
 from .upgrade import Upgrade, recognise
 
 _log: FilteringBoundLogger = structlog.get_logger(__name__)
@@ -81,12 +82,14 @@ class Arrival:
         context: WorkerContext,
         state: LifespanState,
         listener: Listener,
+        readiness: Readiness | None,
         stream: trio.SocketStream,
     ) -> None:
         self._app = app
         self._context = context
         self._state = state
         self._listener = listener
+        self._readiness = readiness
         self._stream = stream
         self._socket: RawSocket | None = None
         self._waiting: trio.CancelScope | None = None
@@ -139,7 +142,9 @@ class Arrival:
     async def _serve(self, upgrade: Upgrade) -> None:
         stream = self._stream
         scope = self._scope(upgrade)
-        self._socket = RawSocket(stream)
+        task = trio.lowlevel.current_task()
+        task.name = f"websocket {scope['raw_path'].decode('ascii')} {task.name.rpartition(' ')[2]}"
+        self._socket = RawSocket(stream, self._readiness)
         await self._context.mark_request()
         offer = Offer(upgrade, self._socket, self._listener)
         del upgrade

@@ -5,20 +5,35 @@ from __future__ import annotations
 import contextlib
 import socket
 import struct
+from collections.abc import Callable
 
 import trio
+from outcome import Error, Value
+
+from .readiness import Readiness
 
 
 class RawSocket:
-    """A connected socket, taken out of *stream*. Its end wakes waiters by `trio.ClosedResourceError`."""
+    """A connected socket, taken out of *stream*. Its end wakes waiters by `trio.ClosedResourceError`.
 
-    __slots__ = ("_sock",)
+    Args:
+        readiness: Tells when it can be read; without it, trio does.
+    """
 
-    def __init__(self, stream: trio.SocketStream) -> None:
+    __slots__ = ("_at_once", "_ended", "_may_have_more", "_reader", "_readiness", "_sock")
+
+    def __init__(self, stream: trio.SocketStream, readiness: Readiness | None = None) -> None:
         taken = stream.socket
         family, kind, proto = taken.family, taken.type, taken.proto
         self._sock = socket.socket(family, kind, proto, fileno=taken.detach())
         self._sock.setblocking(False)
+        self._readiness = readiness
+        self._may_have_more = False
+        self._ended = False
+        self._reader: trio.lowlevel.Task | None = None
+        self._at_once: Callable[[], bool] | None = None
+        if readiness is not None:
+            readiness.enter(self._sock.fileno(), self)
 
     def send_nowait(self, data: bytes | memoryview) -> int:
         """How many bytes of *data* the system took just now.
@@ -38,19 +53,52 @@ class RawSocket:
             OSError: The peer is gone, or the socket closed.
         """
         try:
-            return self._sock.recv(most)
+            data = self._sock.recv(most)
         except BlockingIOError:
+            self._may_have_more = self._ended
             return None
+        if len(data) < most:
+            # All of it; if more comes, there is another notice. The one of the end may have come with it.
+            self._may_have_more = self._ended
+        return data
 
-    async def wait_readable(self) -> None:
-        """Wait until something has come, or the end.
+    async def wait_readable(self, at_once: Callable[[], bool] | None = None) -> None:
+        """Wait until something has come, or the end. One task may.
+
+        *at_once* may be called when something has, in whatever task notices it; the wait goes on if it says
+        that all is done with that.
 
         Raises:
             trio.ClosedResourceError: The socket was closed here.
+            Exception: What *at_once* raised.
         """
         if self._sock.fileno() == -1:
             raise trio.ClosedResourceError
-        await trio.lowlevel.wait_readable(self._sock)
+        if self._readiness is None:
+            await trio.lowlevel.wait_readable(self._sock)
+        elif self._may_have_more:
+            await trio.lowlevel.checkpoint()
+        else:
+            self._reader = trio.lowlevel.current_task()
+            self._at_once = at_once
+            await trio.lowlevel.wait_task_rescheduled(self._give_up)
+
+    def notice(self, *, ends: bool) -> None:
+        """Something has come; if it *ends*, nothing will after that."""
+        self._may_have_more = True
+        self._ended |= ends
+        if self._reader is None:
+            return
+        if self._at_once is not None:
+            try:
+                done = self._at_once()
+            except Exception as error:
+                # Not the trouble of whoever noticed.
+                self._wake_reader(error)
+                return
+            if done and not self._may_have_more:
+                return
+        self._wake_reader()
 
     async def wait_writable(self) -> None:
         """Wait until the system may take something.
@@ -66,6 +114,7 @@ class RawSocket:
         """Have whoever waits stop waiting, as if the socket had been closed."""
         if self._sock.fileno() != -1:
             trio.lowlevel.notify_closing(self._sock)
+        self._wake_reader(trio.ClosedResourceError())
 
     def send_eof(self) -> None:
         """Say that nothing more will be sent."""
@@ -75,7 +124,9 @@ class RawSocket:
     def close(self) -> None:
         """Close it; the system still delivers what it took."""
         if self._sock.fileno() != -1:
-            trio.lowlevel.notify_closing(self._sock)
+            self.wake()
+            if self._readiness is not None:
+                self._readiness.leave(self._sock.fileno())
             self._sock.close()
 
     def abort(self) -> None:
@@ -85,3 +136,12 @@ class RawSocket:
             with contextlib.suppress(OSError):
                 self._sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
             self.close()
+
+    def _wake_reader(self, error: Exception | None = None) -> None:
+        reader, self._reader = self._reader, None
+        if reader is not None:
+            trio.lowlevel.reschedule(reader, Value(None) if error is None else Error(error))
+
+    def _give_up(self, _: object) -> trio.lowlevel.Abort:
+        self._reader = None
+        return trio.lowlevel.Abort.SUCCEEDED

@@ -29,6 +29,7 @@ from .errors import StartupFailed, leaves
 from .hand_over import Arrival
 from .lifespan import GuardedLifespan
 from .listener import Listener
+from .readiness import readiness
 from .sockets import BoundSockets, allow_open_files, bind
 
 _log: FilteringBoundLogger = structlog.get_logger(__name__)
@@ -142,6 +143,7 @@ class _Server:
         self._trigger = shutdown_trigger
         self._listener = Listener(bound.addresses, bound.loopback_only)
         self._hurry = trio.Event()
+        self._readiness = readiness()
         self._state: LifespanState = {}
         self._context = WorkerContext(_max_requests(config))
         self._app = _offer(self._listener, app)
@@ -161,6 +163,8 @@ class _Server:
                 # Returning would be an error to whoever waits for `task_status`.
                 raise SystemExit
             nursery.start_soon(self._watch_lifespan, name="listener lifespan")
+            if self._readiness is not None:
+                nursery.start_soon(self._readiness.run, name="listener readiness")
             try:
                 await self._serve(nursery, task_status)
             finally:
@@ -228,7 +232,9 @@ class _Server:
             state, first = ConnectionState(self._state.copy()), b""
             listener = self._listener
             if listener.hands_over and isinstance(stream, trio.SocketStream) and not listener.full:
-                begun = await Arrival(self._app, self._context, state, listener, stream).run()
+                begun = await Arrival(
+                    self._app, self._context, state, listener, self._readiness, stream
+                ).run()
                 if not begun:
                     return
                 first = begun

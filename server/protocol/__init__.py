@@ -41,6 +41,7 @@ from .frames import (
     UserHasReadFrame,
     UserMessageFrame,
 )
+from .growing_reply import GrowingReply
 from .opening import SUBPROTOCOL, BadOpening, Opening, check_session, parse_query
 from .origins import OriginPolicy, normal_origin
 
@@ -61,6 +62,7 @@ __all__ = [
     "EditedFrame",
     "ErrorFrame",
     "GapFrame",
+    "GrowingReply",
     "IgnoredFrame",
     "Level",
     "MessageData",

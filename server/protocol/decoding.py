@@ -20,18 +20,16 @@ from .frames import (
     RegenerateFrame,
     StopFrame,
 )
-from .shape import parse
+from .shape import Text, parse
 from .structure import is_client_msg_id, structure
 
 _orders: dict[str, type[OrderFrame]] = {
     frame.type: frame for frame in (StopFrame, RegenerateFrame, EditFrame, RecallFrame, ReadFrame)
 }
-# What level 1 knows of a `message`; whatever else is in there is ignored, as it always was.
-_first_fields = ("message", "stream")
 
 
-def decode(text: str, level: Level = 1) -> ClientFrame:
-    """What a client's text frame says, on a socket of that level.
+def decode(text: Text, level: Level = 1) -> ClientFrame:
+    """What a client's text frame says, on a socket of that level; bytes are to be UTF-8.
 
     Raises:
         BadFrame: It can't be used; the error says why.
@@ -53,7 +51,11 @@ def _first_level(frame: dict[str, Any]) -> ClientFrame:
     match frame.get("type", "message"):
         case "message":
             _check_chain(frame)
-            return structure({name: frame[name] for name in _first_fields if name in frame}, MessageFrame)
+            # Whatever else is in there is ignored, as it always was.
+            said = {"message": frame["message"]}
+            if "stream" in frame:
+                said["stream"] = frame["stream"]
+            return structure(said, MessageFrame)
         case "ping":
             return PingFrame()
         case "disconnect":

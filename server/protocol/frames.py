@@ -5,13 +5,12 @@ Fields that are `None` are left out of the JSON. Source: `protocol.md`.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from datetime import datetime
-from typing import Any, ClassVar, Literal, NewType
+from typing import ClassVar, Literal, NewType
 
 from attrs import frozen
 
-from server.chat import Component, GapReason, Role, SessionType
+from server.chat import Component, GapReason, Message, SessionType
 
 Level = Literal[1, 2]
 """What a socket speaks: 1 is levels 0 and 1, between which no frame has to choose."""
@@ -123,21 +122,7 @@ class SenderData:
 class MessageData:
     """MESSAGE of `protocol.md`. With `stream=delta` a final reply has its last `delta` and `offset`, too."""
 
-    id: int
-    role: Role
-    content: str
-    message_chain: tuple[Component, ...]
-    timestamp: str
-    is_final: bool
-    connection_id: str
-    sender: SenderData
-    seq: int | None = None
-    client_msg_id: str | None = None
-    reply_to: int | None = None
-    edited_at: str | None = None
-    alternative_of: int | None = None
-    finish_reason: str | None = None
-    usage: Mapping[str, Any] | None = None
+    message: Message
     delta: str | None = None
     offset: int | None = None
 

@@ -12,6 +12,8 @@ import orjson
 
 from .errors import BadFrame
 
+Text = str | bytes | bytearray
+
 INVALID_JSON = "Invalid JSON format"
 # Deeper than any honest message, shallow enough for every encoder and every recursion below.
 MAX_DEPTH = 32
@@ -22,21 +24,26 @@ TOO_MANY_VALUES = f"A frame must not have more than {MAX_VALUES} values"
 # A value has at most one opening bracket and one comma to its name; there may be more within text.
 MOST_MARKS = 2 * MAX_VALUES
 # A string, whole or cut off, or one of the marks between values. Possessive, so that it never looks back.
-_token = re.compile(r'"[^"\\]*+(?:\\.[^"\\]*+)*+(?:"|\\?\Z)|[\[\]{},]', re.DOTALL)
+_token = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+(?:"|\\?\Z)|[\[\]{},]', re.DOTALL)
 
 
-def parse(text: str) -> Any:
+def parse(text: Text) -> Any:
     """The JSON value that *text* spells.
 
     Raises:
         BadFrame: It spells none, or a monster.
     """
-    brackets = text.count("[") + text.count("{")
-    marks = brackets + text.count(",")
-    if marks > MOST_MARKS:
-        _check_tokens(text)
+    # Lone surrogates become bytes that are no UTF-8, and so no JSON.
+    data = text.encode(errors="surrogatepass") if isinstance(text, str) else text
+    brackets = marks = 0
+    if len(data) > MAX_DEPTH:  # shorter ones can't be monsters
+        brackets = data.count(b"[") + data.count(b"{")
+        if len(data) >= MAX_VALUES:
+            marks = brackets + data.count(b",")
+            if marks > MOST_MARKS:
+                _check_tokens(data)
     try:
-        value = orjson.loads(text)
+        value = orjson.loads(data)
     except (orjson.JSONDecodeError, RecursionError):
         raise BadFrame(INVALID_JSON) from None
     if brackets > MAX_DEPTH or marks >= MAX_VALUES:
@@ -44,20 +51,20 @@ def parse(text: str) -> Any:
     return value
 
 
-def _check_tokens(text: str) -> None:
+def _check_tokens(data: bytes | bytearray) -> None:
     """Refuse a monster at its first hundred kilobytes: only to parse 8 MB of values takes a quarter second.
 
     Raises:
         BadFrame: It has more values, or nests deeper, than `_check_shape` lets pass.
     """
     depth = marks = 0
-    for number, token in enumerate(_token.finditer(text)):
-        mark = text[token.start()]
-        if mark in "[{":
+    for number, token in enumerate(_token.finditer(data)):
+        mark = data[token.start()]
+        if mark in b"[{":
             depth += 1
-        elif mark in "]}":
+        elif mark in b"]}":
             depth -= 1
-        marks += mark in "[{,"
+        marks += mark in b"[{,"
         if depth > MAX_DEPTH:
             raise BadFrame(INVALID_JSON)
         # With more strings than its marks can separate it is no JSON, and as long.

@@ -72,6 +72,7 @@ class Storage(Actor[StorageMessage]):
         self._backlog = Backlog(Limits(batch=batch))
         self._decided = trio.lowlevel.ParkingLot()
         self._arrived = trio.Event()
+        self._answered = 0
         self._writing_fails = False
         self._reading_fails = False
         self.batches = 0
@@ -144,6 +145,7 @@ class Storage(Actor[StorageMessage]):
             await self._arrived.wait()
             await self._let_more_come()
             batch = self._backlog.take()
+            self._answered = len(batch)
             match batch:
                 case []:
                     self._arrived = trio.Event()
@@ -158,7 +160,12 @@ class Storage(Actor[StorageMessage]):
             self.waiting = len(self._backlog)
 
     async def _let_more_come(self) -> None:
-        """Whoever was just answered may have more to say: it is cheaper in this batch than in the next."""
+        """Whoever was just answered may have more to say: it is cheaper in this batch than in the next.
+
+        Where nobody was but one, that is what waits now.
+        """
+        if self._answered <= 1 and len(self._backlog) <= 1:
+            return
         idle, until = 0, self.now() + CLOSING
         while idle < TURNS and self.now() <= until and len(self._backlog) < self._batch:
             before = len(self._backlog)

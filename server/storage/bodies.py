@@ -11,7 +11,7 @@ from typing import Any, TypeGuard, get_args
 
 import attrs
 import orjson
-from attrs import frozen
+from attrs import define
 
 from server.chat import Component, Forward, ForwardNode, Plain, Quote, Unknown
 
@@ -21,7 +21,7 @@ _kinds: dict[str, type[Any]] = {kind.__name__: kind for kind in get_args(Compone
 _fields = {kind: attrs.fields_dict(kind).keys() for kind in (*_kinds.values(), ForwardNode)}
 
 
-@frozen
+@define
 class Body:
     """What is sealed of a message. `name` is the sender's; `stream`, of an open reply, its question's."""
 
@@ -33,10 +33,6 @@ class Body:
     finish_reason: str | None = None
     usage: Mapping[str, Any] | None = None
     stream: bool = True
-
-
-EMPTY = Body()
-"""What is left of one that was recalled."""
 
 
 def dump_chain(chain: Chain) -> bytes:

@@ -161,7 +161,8 @@ def _write_ahead(cursor: Any) -> None:
 def _begin(connection: Connection) -> None:
     writing = connection.get_execution_options().get(WRITING)
     # A transaction that reads first and writes then could find that another wrote between, and fail at once.
-    connection.exec_driver_sql("BEGIN IMMEDIATE" if writing else "BEGIN")
+    driver: Any = connection.connection.driver_connection
+    driver.execute("BEGIN IMMEDIATE" if writing else "BEGIN")
 
 
 def _postgresql(url: URL, readers: int) -> Engine:

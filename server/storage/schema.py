@@ -81,19 +81,10 @@ messages = Table(
     Index("messages_seq", "conversation", "seq"),
     sqlite_with_rowid=False,
 )
-# Few rows at any time, and what a start looks for.
-Index(
-    "messages_open",
-    messages.c.conversation,
-    sqlite_where=messages.c.seq.is_(None),
-    postgresql_where=messages.c.seq.is_(None),
-)
-Index(
-    "messages_key",
-    messages.c.key_id,
-    sqlite_where=messages.c.key_id.is_not(None),
-    postgresql_where=messages.c.key_id.is_not(None),
-)
+# What a start looks for. In the databases they are partial, of the few rows where `seq` is NULL and those
+# where `key_id` isn't: to say so here would have SQLAlchemy load PostgreSQL's dialect, whatever the database.
+Index("messages_open", messages.c.conversation)
+Index("messages_key", messages.c.key_id)
 
 EDITED, RECALLED, READ, RESET = 1, 2, 3, 4
 """The kinds of events."""

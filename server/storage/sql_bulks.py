@@ -18,7 +18,8 @@ FIND_CLAIMS = Lookup(
     client_messages,
     (client_messages.c.conversation, client_messages.c.scope, client_messages.c.client_msg_id),
 )
-FIND_QUESTIONS = Lookup(questions, (questions.c.conversation, questions.c.message))
+TAKE_QUESTIONS = Lookup(questions, (questions.c.conversation, questions.c.message), taking=True)
+FIND_REPLIES = Lookup(messages, (messages.c.conversation, messages.c.id))
 ADD_MESSAGES = _adding(messages)
 ADD_QUESTIONS = _adding(questions)
 ADD_CLAIMS = _adding(client_messages)
@@ -42,12 +43,6 @@ SUPERSEDE = Bulk(
     )
     .values(superseded=true()),
     ("row", "asked", "number"),
-)
-DROP_QUESTIONS = Bulk(
-    delete(questions).where(
-        and_(questions.c.conversation == bindparam("row"), questions.c.message == bindparam("number"))
-    ),
-    ("row", "number"),
 )
 DROP_CLAIMS = Bulk(
     delete(client_messages).where(

@@ -71,22 +71,22 @@ class Ledger:
     """Conversations by key. On PostgreSQL their rows are locked until the transaction ends."""
 
     _connection: Connection
-    _known: dict[ConversationKey, Conversation] = field(factory=dict)
+    _known: dict[tuple[str, str, str], Conversation] = field(factory=dict)
 
     def lock(self, commands: Iterable[Command[Any]]) -> None:
         """Read, and lock, the conversations of *commands*: all at once, and in one order in every process."""
+        known = self._known
         for command in commands:
-            if command.key not in self._known:
-                self._known[command.key] = Conversation(command.key, command.epoch)
-        names = sorted((key.pipeline, key.session_type, key.session_id) for key in self._known)
-        for row in _find.run(self._connection, names):
-            number, pipeline, session_type, session_id, *counts = row
-            found = self._known[ConversationKey(pipeline, session_type, session_id)]
-            found.row = number
+            name = _name(command.key)
+            if name not in known:
+                known[name] = Conversation(command.key, command.epoch)
+        for row, pipeline, session_type, session_id, *counts in _find.run(self._connection, sorted(known)):
+            found = known[pipeline, session_type, session_id]
+            found.row = row
             found.epoch, found.last_id, found.last_seq, found.floor, found.gone, found.oldest = counts
 
     def __getitem__(self, key: ConversationKey) -> Conversation:
-        return self._known[key]
+        return self._known[_name(key)]
 
     def begin_new(self) -> None:
         """Give a row to each conversation that something has happened to.
@@ -97,7 +97,7 @@ class Ledger:
         new = [one for one in self._known.values() if one.changed and one.row is None]
         if not new:
             return
-        new.sort(key=lambda one: (one.key.pipeline, one.key.session_type, one.key.session_id))
+        new.sort(key=lambda one: _name(one.key))
         if self._connection.dialect.name == "postgresql":
             from sqlalchemy.dialects.postgresql import insert as insert_unless_there
 
@@ -116,8 +116,8 @@ class Ledger:
                 for one in new
             ],
         )
-        for number, *key in rows:
-            self._known[ConversationKey(*key)].row = number
+        for row, *name in rows:
+            self._known[*name].row = row
         if any(one.row is None for one in new):
             raise TakenMeanwhile
 
@@ -134,6 +134,10 @@ class Ledger:
         )
         for one in changed:
             one.changed = False
+
+
+def _name(key: ConversationKey) -> tuple[str, str, str]:
+    return key.pipeline, key.session_type, key.session_id
 
 
 def pages(values: Iterable[T], size: int = PAGE) -> Iterator[list[T]]:

@@ -7,10 +7,15 @@ import secrets
 from sqlalchemy import Connection, insert, select, update
 
 from .schema import meta
+from .statements import first_of
 
 COMMITS = "commits"
 RUN = "run"
 _SECRET = "digest_secret"
+# Written out: the dialects agree on it.
+_COUNT = (
+    f"UPDATE meta SET value = CAST(CAST(value AS BIGINT) + 1 AS TEXT) WHERE key = '{COMMITS}' RETURNING value"
+)
 
 
 def get(connection: Connection, key: str) -> str | None:
@@ -29,16 +34,11 @@ def commits(connection: Connection) -> int:
 
 def count_commit(connection: Connection) -> int:
     """Add one to the number of commits, and say how many that makes."""
-    # Written out, since it is done so often; the dialects agree on it.
-    counted = connection.exec_driver_sql(
-        "UPDATE meta SET value = CAST(CAST(value AS BIGINT) + 1 AS TEXT)"
-        f" WHERE key = '{COMMITS}' RETURNING value"
-    )
-    value = counted.scalar_one_or_none()
-    if value is None:
-        value = "1"
-        put(connection, COMMITS, value)
-    return int(value)
+    counted = first_of(connection, _COUNT)
+    if counted is None:
+        put(connection, COMMITS, "1")
+        return 1
+    return int(counted[0])
 
 
 def digest_secret(connection: Connection) -> bytes:

@@ -25,7 +25,7 @@ from server.chat import (
     Snapshot,
 )
 
-from .bodies import EMPTY, Body, load_body, load_chain
+from .bodies import Body, load_body, load_chain
 from .moments import moment
 from .schema import EDITED, READ, RECALLED, RESET, conversations, events, messages, questions
 from .sql_ledger import pages
@@ -58,10 +58,17 @@ def conversation_row(connection: Connection, key: ConversationKey) -> Row[Any] |
 
 def body_of(row: Row[Any], key: ConversationKey, keys: Keys) -> Body | None:
     """The body of a message's row; None if it was recalled, be it in a newer copy of this data."""
-    data_key = keys.get(row.key_id)
-    if row.body is None or data_key is None:
+    return unsealed(row.body, row.key_id, key, row.id, keys)
+
+
+def unsealed(
+    body: bytes | None, key_id: bytes | None, conversation: ConversationKey, message: int, keys: Keys
+) -> Body | None:
+    """The same, of a row's values."""
+    key = keys.get(key_id)
+    if body is None or key is None:
         return None
-    return load_body(unseal_body(data_key, row.body, key, row.id))
+    return load_body(unseal_body(key, body, conversation, message))
 
 
 def message_of(row: Row[Any], key: ConversationKey, body: Body) -> Message:
@@ -111,7 +118,7 @@ def read_facts(
             shown[message.id] = message
     keys = keys_of(vault, (message.key_id for message in shown.values()))
     objects = {
-        number: message_of(message, key, body_of(message, key, keys) or EMPTY)
+        number: message_of(message, key, body_of(message, key, keys) or Body())
         for number, message in shown.items()
     }
     facts: list[Fact] = [
@@ -259,7 +266,7 @@ def _open_reply(connection: Connection, vault: Vault, row: Row[Any]) -> OpenRepl
     if found is None:
         return None
     key = key_of(row)
-    body = body_of(found, key, keys_of(vault, [found.key_id])) or EMPTY
+    body = body_of(found, key, keys_of(vault, [found.key_id])) or Body()
     reply = message_of(found, key, body)
     return OpenReply(
         reply.id,

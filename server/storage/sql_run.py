@@ -6,12 +6,12 @@ what came of it is written at once. So a run of hundreds takes a handful of stat
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import timedelta
 from typing import Any
 
-from attrs import define, evolve, field
-from sqlalchemy import Connection, Row, and_, bindparam, select, tuple_
+from attrs import define, field
+from sqlalchemy import Connection
 
 from server.chat import (
     BeginReply,
@@ -31,7 +31,7 @@ from server.chat import (
 )
 
 from . import sql_meta
-from .bodies import EMPTY, Body, dump_chain, is_text
+from .bodies import Body, dump_chain, is_text
 from .moments import moment, ticks
 from .schema import messages
 from .sql_bulks import (
@@ -40,28 +40,21 @@ from .sql_bulks import (
     ADD_QUESTIONS,
     CHANGE_REPLIES,
     DROP_CLAIMS,
-    DROP_QUESTIONS,
     FIND_CLAIMS,
-    FIND_QUESTIONS,
+    FIND_REPLIES,
     SUPERSEDE,
+    TAKE_QUESTIONS,
 )
 from .sql_drafts import Draft, Known, Waiting
-from .sql_ledger import Conversation, Ledger, pages
-from .sql_reading import body_of
-from .sql_sealing import Keys, digest, keys_of, name_of, open_keys, seal_question
+from .sql_ledger import Conversation, Ledger
+from .sql_reading import unsealed
+from .sql_sealing import digest, keys_of, name_of, open_keys, seal_question
 from .vault import NeedsSecret, PlainVault, Vault
 
 REMEMBERED = timedelta(hours=24)
 """How long a `client_msg_id` is known."""
 
-# Made once: each such statement leaves a cycle for the garbage collector.
-_OPEN_ONES = select(messages).where(
-    and_(
-        tuple_(messages.c.conversation, messages.c.id).in_(bindparam("wanted", expanding=True)),
-        messages.c.seq.is_(None),
-    )
-)
-
+_SEQ, _KEY_ID = messages.c.keys().index("seq"), messages.c.keys().index("key_id")
 _remembered = ticks(moment(0) + REMEMBERED)
 
 Place = tuple[Conversation, int]
@@ -79,7 +72,6 @@ class Run:
     _drafts: dict[Place, Draft] = field(factory=dict)
     _waiting: dict[Place, Waiting] = field(factory=dict)
     _asked: list[Place] = field(factory=list)
-    _answered: list[Place] = field(factory=list)
     _known: dict[Claim, Known] = field(factory=dict)
     _claimed: dict[Claim, Known] = field(factory=dict)
     _stale: list[Claim] = field(factory=list)
@@ -121,32 +113,30 @@ class Run:
                     replies.add((conversation.row, number))
                 case _:
                     pass
-        for conversation, scope, name, *known in FIND_CLAIMS.run(self._connection, list(claims)):
-            self._known[there[conversation], scope, name] = Known(*known)
-        for conversation, number, stream, again, answer, _ in FIND_QUESTIONS.run(
-            self._connection, list(asked)
-        ):
-            self._waiting[there[conversation], number] = Waiting(bool(stream), bool(again), answer)
-        open_ones = [
-            row for page in pages(replies) for row in self._connection.execute(_OPEN_ONES, {"wanted": page})
-        ]
-        keys = keys_of(self._vault, (row.key_id for row in open_ones))
-        for row in open_ones:
-            self._resume(there[row.conversation], row, keys)
+        for row, scope, name, *known in FIND_CLAIMS.run(self._connection, list(claims)):
+            self._known[there[row], scope, name] = Known(*known)
+        # Each of them begins to be answered: the first command that asks for it is never refused.
+        for row, number, stream, again, answer, _ in TAKE_QUESTIONS.run(self._connection, list(asked)):
+            self._waiting[there[row], number] = Waiting(bool(stream), bool(again), answer)
+        self._resume(there, FIND_REPLIES.run(self._connection, list(replies)))
 
-    def _resume(self, conversation: Conversation, row: Row[Any], keys: Keys) -> None:
-        self._drafts[conversation, row.id] = Draft(
-            conversation,
-            row.id,
-            moment(row.at),
-            row.sender,
-            body_of(row, conversation.key, keys) or EMPTY,
-            question=row.question,
-            alternative_of=row.alternative_of,
-            new=False,
-            # One that was begun in clear gets a key now, if the vault seals.
-            key=None if row.key_id is None else keys.get(row.key_id),
-        )
+    def _resume(self, there: Mapping[int | None, Conversation], rows: Iterable[tuple[Any, ...]]) -> None:
+        open_ones = [row for row in rows if row[_SEQ] is None]
+        keys = keys_of(self._vault, (row[_KEY_ID] for row in open_ones))
+        for row, number, _, question, alternative_of, _, _, sender, at, _, key_id, sealed in open_ones:
+            conversation = there[row]
+            self._drafts[conversation, number] = Draft(
+                conversation,
+                number,
+                moment(at),
+                sender,
+                unsealed(sealed, key_id, conversation.key, number, keys) or Body(),
+                question=question,
+                alternative_of=alternative_of,
+                new=False,
+                # One that was begun in clear gets a key now, if the vault seals.
+                key=None if key_id is None else keys.get(key_id),
+            )
 
     # What they do
 
@@ -204,12 +194,9 @@ class Run:
             self._stale.append(claim)
 
     def _begin(self, conversation: Conversation, begin: BeginReply) -> ReplyBegun | Refusal:
-        place = conversation, begin.question
-        question = self._waiting.pop(place, None)
+        question = self._waiting.pop((conversation, begin.question), None)
         if question is None:
             return NoSuchMessage()
-        if question.draft is None:
-            self._answered.append(place)
         number = conversation.next_id(ticks(begin.at))
         self._drafts[conversation, number] = Draft(
             conversation,
@@ -225,7 +212,7 @@ class Run:
     def _save(self, conversation: Conversation, save: SaveReply) -> None:
         draft = self._open(conversation, save.reply)
         if draft is not None:
-            draft.body = evolve(draft.body, chain=(Plain(save.text),))
+            draft.body.chain = (Plain(save.text),)
             draft.changed = True
 
     def _end(self, conversation: Conversation, end: EndReply) -> ReplyEnded | Refusal:
@@ -233,9 +220,9 @@ class Run:
         if draft is None:
             return NoSuchMessage()
         draft.seq = conversation.next_seq()
-        draft.body = evolve(
-            draft.body, chain=(Plain(end.text),), finish_reason=end.reason, usage=end.usage, stream=True
-        )
+        body = draft.body
+        body.chain, body.stream = (Plain(end.text),), True
+        body.finish_reason, body.usage = end.reason, end.usage
         draft.changed = True
         if draft.alternative_of is not None:
             self._superseding.append(draft)
@@ -263,7 +250,6 @@ class Run:
             ],
         )
         SUPERSEDE.run(connection, [(one.conversation.row, one.question, one.id) for one in self._superseding])
-        DROP_QUESTIONS.run(connection, [(place[0].row, place[1]) for place in self._answered])
         ADD_QUESTIONS.run(connection, list(self._question_rows()))
         DROP_CLAIMS.run(connection, [(claim[0].row, *claim[1:]) for claim in self._stale])
         ADD_CLAIMS.run(

@@ -55,6 +55,9 @@ PATIENCE = 3
 ERASING_PATIENCE = 0.1
 """How long a batch that erased something waits for readers, to empty SQLite's log, in seconds."""
 
+_QUICK = (Post, BeginReply, SaveReply, EndReply)
+_ERASING = (Recall, Edit, Reset)
+
 
 def _now() -> datetime:
     return datetime.now(UTC)
@@ -128,7 +131,7 @@ class SqlStore:
         answers, released, self.commits = self._in_write(do)
         self._destroy(released)
         erased = any(
-            isinstance(command, Recall | Edit | Reset) and not isinstance(answer, Refusal)
+            isinstance(command, _ERASING) and not isinstance(answer, Refusal)
             for command, answer in zip(commands, answers, strict=True)
         )
         self._erase(erased)
@@ -304,4 +307,4 @@ class SqlStore:
 
 
 def _is_quick(command: Command[Any]) -> bool:
-    return isinstance(command, Post | BeginReply | SaveReply | EndReply)
+    return isinstance(command, _QUICK)

@@ -75,6 +75,9 @@ class Spans(Observer):
         except Exception as fault:
             self._note_failure(fault)
 
+    def declined(self, envelope: Envelope, address: str) -> None:
+        self._open.pop(address, None)  # a span that does not end is not exported
+
     def changed(self, address: str, state: State) -> None:
         if state is State.GONE and (span := self._open.pop(address, None)) is not None:
             span.end()

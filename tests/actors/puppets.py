@@ -35,6 +35,13 @@ class Ask(Question[Any, Any]):
     what: Callable[[Puppet, Ask], Any]
 
 
+@frozen
+class Now:
+    """Told to an eager puppet: call *what* with it at once; what that returns is left, in its place."""
+
+    what: Callable[[Eager], Any] = lambda me: None
+
+
 @define(eq=False)
 class Part:
     """A factory of puppets that remembers what all of them lived through."""
@@ -44,6 +51,8 @@ class Part:
     on_end: Callable[[Puppet, ExitReason], Any] = lambda me, reason: None
     lives: list[Puppet] = field(factory=list)
     seen: list[Any] = field(factory=list)
+    taken: list[Any] = field(factory=list)
+    """What was consumed at once, or declined; and not what was handled."""
     ends: list[ExitReason] = field(factory=list)
 
     def __call__(self) -> Puppet:
@@ -77,6 +86,19 @@ class Puppet(Actor[Any]):
     async def stopped(self, reason: ExitReason) -> None:
         self.part.ends.append(reason)
         await _done(self.part.on_end(self, reason))
+
+
+class Eager(Puppet):
+    """Takes what says so at once, while it is idle, and declines all else."""
+
+    def consume(self, message: Any) -> Any:
+        self.part.taken.append(message)
+        return message.what(self) if isinstance(message, Now) else message
+
+    async def handle(self, message: Any) -> None:
+        await super().handle(message)
+        if isinstance(message, Now):
+            message.what(self)
 
 
 async def _done(result: Any) -> None:

@@ -24,10 +24,12 @@ from actors import (
     Restart,
     Strategy,
     WhereIs,
+    fan_out,
+    fan_out_nowait,
 )
 from actors.testing import run_seeded
 
-from .puppets import Ask, Do, Part, Puppet, answer, busy, crash, running_tasks, settle
+from .puppets import Ask, Do, Eager, Now, Part, Puppet, answer, busy, crash, running_tasks, settle
 
 Strike = Callable[["Busy"], None]
 
@@ -54,6 +56,7 @@ class Busy:
     refs: dict[str, ActorRef[Any]] = field(factory=dict)
     results: list[object] = field(factory=list)
     registry: ActorRef[Any] | None = None
+    eager: Part = field(factory=Part)
 
     def part(self, kind: type[Puppet] = Puppet, begin: Callable[[Puppet], Any] | None = None) -> Part:
         async def on_start(me: Puppet) -> None:
@@ -72,6 +75,8 @@ class Busy:
         self.registry = me.spawn(Registry, name="registry")
         self.refs["group"] = me.spawn(self.part(Together, self.begin_group), name="group")
         self.refs["tight"] = me.spawn(self.part(Tight), name="tight", grace=0.1)
+        self.eager = self.part(Eager)
+        self.refs["eager"] = me.spawn(self.eager, name="eager")
         for ref in self.refs.values():
             me.watch(ref, str)
 
@@ -106,6 +111,13 @@ class Busy:
         except ActorError as error:
             self.results.append(error)
 
+    def at_once(self, me: Puppet) -> str:
+        """Done in the task of whoever tells it."""
+        me.after(0.01, "from a timer")
+        me.start_task(self.helper, me, name="helper")
+        fan_out_nowait(list(self.refs.values()), "from a consumer")
+        return "left"
+
     def pass_on(self, me: Puppet, question: Ask) -> None:
         if me.ref == self.refs["c"]:
             self.refs["tight"].tell_nowait(question)
@@ -115,14 +127,17 @@ class Busy:
     async def visitor(self) -> None:
         """Outside of all actors; its calls end whatever happens to the system."""
         refs, registry = self.refs, self.registry
-        if registry is None or len(refs) < 5:
+        if registry is None or len(refs) < 6:
             return  # the end came before the start was over
         await self.attempt(refs["b"].tell, Do(crash))
         await self.ask(refs["a"], answer(1))
         await self.ask(refs["c"], Ask(self.pass_on))
         for message in ("one", "two", "three"):
             await self.attempt(refs["tight"].tell, message)
+        await self.attempt(refs["eager"].tell, Now(self.at_once))
+        await self.attempt(partial(fan_out, [refs["tight"], refs["eager"]]), "to both")
         await self.ask(registry, Members("members"))
+        await self.attempt(refs["eager"].tell, Now(crash))
         await self.ask(registry, WhereIs("first"))
         await self.attempt(registry.tell, Register([], refs["tight"]))  # type: ignore[arg-type]
         await self.ask(refs["group"], Ask(crash))
@@ -141,11 +156,16 @@ class Busy:
             assert self.system.waits() == []
             assert set(self.begun) == set(self.ended)
             assert set(self.begun.values()) | set(self.ended.values()) == {1}
-            assert not any(ref._recipient.waits or ref._recipient.mailbox for ref in self.refs.values())
+            assert not any(_remains(ref) for ref in self.refs.values())
 
     async def _run_system(self) -> None:
         with self.scope:
             await self.system.run(self.part(begin=self.begin_root), name="root")
+
+
+def _remains(ref: ActorRef[Any]) -> bool:
+    mailbox = ref._recipient.mailbox
+    return bool(ref._recipient.waits or mailbox or mailbox.direct or ref._recipient.deliveries)
 
 
 class At(trio.abc.Instrument):
@@ -178,6 +198,7 @@ STRIKES: dict[str, Strike] = {
     "stop group": partial(stop_one, "group"),
     "stop member": partial(stop_one, "b"),
     "stop tight": partial(stop_one, "tight"),
+    "stop eager": partial(stop_one, "eager"),
 }
 
 
@@ -186,6 +207,7 @@ def test_the_busy_run_is_busy() -> None:
     case = Busy()
     run_seeded(case.run, seed=0)
 
+    assert sum(isinstance(each, Now) for each in case.eager.taken) == 2
     assert {type(result).__name__ for result in case.results} >= {"NoneType", "int", "tuple", "WaitCycle"}
     assert sum(view.restarts for view in case.system.totals()) >= 2
     assert steps_of_a_run() > 150

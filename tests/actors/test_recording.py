@@ -22,7 +22,7 @@ from actors.observation.chrome_trace import to_chrome
 from actors.observation.recorder import Recorded, Recorder
 from actors.observation.recording import Recording, record
 
-from .puppets import Boom, Do, Part, Puppet, Stage, answer, busy, crash, settle, stage
+from .puppets import Boom, Do, Eager, Now, Part, Puppet, Stage, answer, busy, crash, settle, stage
 
 Event = dict[str, Any]
 
@@ -178,6 +178,46 @@ async def test_a_handling_tells_what_it_handles() -> None:
     assert (outer["name"], outer["args"]["sender"]) == ("str", "")
     assert (inner["name"], inner["args"]["sender"]) == ("str", "root/0")
     assert inner["args"]["waited_us"] > 0
+
+
+async def test_what_is_taken_at_once_is_shown_like_all_that_is_handled(autojump_clock: MockClock) -> None:
+    """On its actor's track, with an arrow from its sender, as long as it took, and with what came of it."""
+    part, last = Part(Eager), Part(Eager)
+
+    def work(me: Eager) -> str:
+        compute(0.002)
+        last.now.ref.tell_nowait(Now())
+        compute(0.002)
+        return "left"
+
+    async with stage() as here:
+        sender = here.spawn(Part(), "sender")
+        ref = here.spawn(part, "eager")
+        here.spawn(last, "last")
+        await settle()
+        with recording(here) as traces:
+            sender.tell_nowait(Do(lambda me: ref.tell_nowait(Now(work))))
+            await settle()
+            ref.tell_nowait("declined")
+            ref.tell_nowait(Now(crash))
+            await trio.sleep(5)
+            ref.tell_nowait(Now(crash))
+
+    (trace,) = traces
+    (sent,), (effect,) = trace.slices("root/sender"), trace.slices("root/last")
+    taken, left, declined, handled, crashed = trace.slices("root/eager")
+    assert [one["name"] for one in (taken, left, declined, handled)] == ["Now", "str", "str", "Now"]
+    assert [handled["args"].get("error"), crashed["args"].get("error")] == ["Boom", "Boom"]
+    assert taken["dur"] >= 4_000
+    assert sent["ts"] <= taken["ts"] < effect["ts"] < taken["ts"] + taken["dur"]
+    arrows = [(frm, to) for frm, to in trace.arrows() if to in (taken, left, declined, effect)]
+    assert arrows == [(sent, taken), (taken, effect), (sent, left), (trace.slices("outside")[1], declined)]
+    queued = [
+        event["args"]["queued"]
+        for event in trace.events
+        if event["ph"] == "C" and event["name"] == "mailbox of root/eager"
+    ]
+    assert (max(queued), queued[-1]) == (2, 0)
 
 
 async def test_an_actor_that_handles_since_before_and_for_longer_is_shown_all_the_while() -> None:

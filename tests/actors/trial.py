@@ -27,6 +27,7 @@ from actors import (
     Restart,
     Strategy,
     WaitCycle,
+    fan_out_nowait,
 )
 
 from .puppets import Boom
@@ -34,6 +35,7 @@ from .puppets import Boom
 ORDERS = [
     *("rest", "crash", "stop", "spawn", "work", "ask", "tell"),
     *("timer", "helper", "watch", "stop_other", "both", "register", "request", "request"),
+    *("tell_at_once", "fan_out"),
 ]
 REPLIES = [
     *("answer", "answer_twice", "put_off", "refuse", "crash", "stop"),
@@ -57,6 +59,13 @@ class Order:
     sender: str
     number: int
     what: str
+
+
+@frozen
+class Rest:
+    """What was left of an order that was begun at once."""
+
+    order: Order
 
 
 @frozen(eq=False)
@@ -90,6 +99,11 @@ class Tick:
     number: int
     life: int
     due: float
+
+
+def _is_of(order: Order, back: object) -> bool:
+    """Whether *back* is it, or what was left of it."""
+    return back is order or (isinstance(back, Rest) and back.order is order)
 
 
 @define(eq=False)
@@ -128,7 +142,7 @@ class Trial:
     edges: list[Edge] = field(factory=list)
     owners: dict[Query, str] = field(factory=dict)
     passed_on: set[object] = field(factory=set)
-    handled: defaultdict[str, list[tuple[str, int]]] = field(factory=lambda: defaultdict(list))
+    handled: defaultdict[str, list[tuple[str, float]]] = field(factory=lambda: defaultdict(list))
     downs: Counter[tuple[str, int]] = field(factory=Counter)
     ticks: Counter[int] = field(factory=Counter)
     heard: Counter[int] = field(factory=Counter)
@@ -152,21 +166,45 @@ class Trial:
 
     async def _tell(self, order: Order, ref: ActorRef[Any], waiter: str) -> None:
         patience = self.pause()
+        if self.random.random() < 0.5:
+            self._tell_nowait(order, ref)
+            return
         back: object = order
         try:
-            if self.random.random() < 0.5:
-                ref.tell_nowait(order)
-            else:
-                with trio.move_on_after(patience) as scope, self.waiting(waiter, lambda: ref.address) as edge:
-                    await ref.tell(order)
-                if scope.cancelled_caught and patience:
-                    self.check_time_out(edge)
+            with trio.move_on_after(patience) as scope, self.waiting(waiter, lambda: ref.address) as edge:
+                await ref.tell(order)
+            if scope.cancelled_caught and patience:
+                self.check_time_out(edge)
         except (MailboxFull, RecipientStopped) as error:
             back = error.message
         except WaitCycle as error:
             back = error.message
             self.check_cycle(error, waiter)
-        assert back is order
+        assert _is_of(order, back)
+
+    def tell_at_once(self, sender: str, ref: ActorRef[Any]) -> None:
+        """As `send` tells, but for one who can't wait."""
+        self.numbers[sender, ref.address] += 1
+        self._tell_nowait(Order(sender, self.numbers[sender, ref.address], self.random.choice(ORDERS)), ref)
+
+    def _tell_nowait(self, order: Order, ref: ActorRef[Any]) -> None:
+        back: object = order
+        try:
+            ref.tell_nowait(order)
+        except (MailboxFull, RecipientStopped) as error:
+            back = error.message
+        assert _is_of(order, back)
+
+    def fan_out(self, sender: str) -> None:
+        """Tell the same to some of all; it has a number of its own, which grows for each of them."""
+        some = self.random.sample(self.refs, min(len(self.refs), self.random.choice([1, 3, 9])))
+        untold = fan_out_nowait(some, self.next_to_many(sender))
+        assert [ref for ref in some if ref in untold] == untold
+
+    def next_to_many(self, sender: str) -> Order:
+        sender = f"{sender}, to many"
+        self.numbers[sender, ""] += 1
+        return Order(sender, self.numbers[sender, ""], self.random.choice(ORDERS))
 
     async def ask(self, query: Any, ref: ActorRef[Any], waiter: str = "") -> Any:
         timeout, begin = self.pause(), trio.current_time()

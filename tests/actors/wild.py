@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from functools import partial
 from typing import Any
 
@@ -29,7 +30,7 @@ from actors import (
 )
 
 from .puppets import Boom
-from .trial import ENDINGS, Heard, Order, Query, Story, Tick, Trial, Wrapped
+from .trial import ENDINGS, Heard, Order, Query, Rest, Story, Tick, Trial, Wrapped
 
 MOST = 40
 
@@ -42,6 +43,7 @@ class Wild(Actor[Any]):
         self.name = name
         self.random = trial.random
         self.life = 0
+        self.at_work = False
 
     def budget(self) -> RestartBudget:
         return RestartBudget(restarts=self.random.randint(0, 6) if self.name != "root" else 30, within=5)
@@ -94,6 +96,19 @@ class Wild(Actor[Any]):
         self.watch(ref, lambda down: (down, number))
 
     async def handle(self, message: Any) -> None:
+        with self.working():
+            await self.react(message)
+
+    @contextmanager
+    def working(self) -> Iterator[None]:
+        assert not self.at_work, "two messages at a time"
+        self.at_work = True
+        try:
+            yield
+        finally:
+            self.at_work = False
+
+    async def react(self, message: Any) -> None:
         trial = self.trial
         match message:
             case (Down() as down, int() as number):
@@ -111,18 +126,25 @@ class Wild(Actor[Any]):
                 # Of another life, it was in the mailbox already when that ended.
                 assert life == self.life or due <= trial.stories[self.address].ended_at + 1e-6
                 return
+            case Rest(order):
+                # The half of it that is handled comes before the next.
+                trial.handled[self.address].append((order.sender, order.number + 0.5))
+                message = order
             case Order() | Query() if message not in trial.passed_on:
                 trial.handled[self.address].append((message.sender, message.number))
         other = self.random.choice(trial.refs)
         if isinstance(message, Query):
             await self.reply(message, other)
-        else:
+        elif not self.do_at_once(message.what, other):
             await self.do(message.what, other)
 
-    async def do(self, what: str, other: ActorRef[Any]) -> None:
+    def do_at_once(self, what: str, other: ActorRef[Any]) -> bool:
+        """What needs no wait; false if *what* does."""
         trial = self.trial
         sender = f"{self.address}'s lives"
         match what:
+            case "rest":
+                pass
             case "crash":
                 raise Boom
             case "stop":
@@ -132,15 +154,6 @@ class Wild(Actor[Any]):
                 )
             case "spawn":
                 self.try_to_spawn()
-            case "work":
-                await trio.sleep(trial.pause())
-            case "ask" | "tell":
-                await trial.send(sender, other, self.address)
-            case "both":
-                async with trio.open_nursery() as nursery:
-                    for number in range(2):
-                        nursery.start_soon(trial.send, f"{sender} {number}", other, self.address)
-                        other = self.random.choice(trial.refs)
             case "request":
                 trial.request(self, self.life, sender, other)
             case "timer":
@@ -152,6 +165,27 @@ class Wild(Actor[Any]):
             case "stop_other":
                 other.stop("another said so")
                 trial.stories[other.address].over = True
+            case "tell_at_once":
+                trial.tell_at_once(sender, other)
+            case "fan_out":
+                trial.fan_out(sender)
+            case _:
+                return False
+        return True
+
+    async def do(self, what: str, other: ActorRef[Any]) -> None:
+        trial = self.trial
+        sender = f"{self.address}'s lives"
+        match what:
+            case "work":
+                await trio.sleep(trial.pause())
+            case "ask" | "tell":
+                await trial.send(sender, other, self.address)
+            case "both":
+                async with trio.open_nursery() as nursery:
+                    for number in range(2):
+                        nursery.start_soon(trial.send, f"{sender} {number}", other, self.address)
+                        other = self.random.choice(trial.refs)
             case "register" if trial.registry is not None:
                 await self.use_registry(trial.registry, other)
 
@@ -205,7 +239,7 @@ class Wild(Actor[Any]):
             case "ask_back":
                 await trial.send(f"{self.address}'s lives", other, self.address)
                 message.answer("answer")
-            case what:
+            case what if not self.do_at_once(what, other):
                 await self.do(what, other)
 
     def pass_on(self, query: Query, message: object, other: ActorRef[Any]) -> bool:
@@ -239,4 +273,23 @@ class Forgetting(Wild):
     strategy = Strategy.REST_FOR_ONE
 
 
-KINDS = (Wild, Dropping, Forgetting)
+class Hasty(Wild):
+    """Takes some of what it is told at once, as a whole or but the rest."""
+
+    def consume(self, message: Any) -> Any:
+        with self.working():
+            if not isinstance(message, Order) or self.random.random() < 0.2:
+                return message
+            trial = self.trial
+            trial.handled[self.address].append((message.sender, message.number))
+            trial.counts["consumed"] += 1
+            done = self.do_at_once(message.what, self.random.choice(trial.refs))
+            return None if done and self.random.random() < 0.8 else Rest(message)
+
+
+class HastyDropping(Hasty):
+    overflow = Overflow.DROP_OLDEST
+    strategy = Strategy.REST_FOR_ONE
+
+
+KINDS = (Wild, Dropping, Forgetting, Hasty, Hasty, HastyDropping)

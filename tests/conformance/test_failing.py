@@ -28,6 +28,38 @@ def _always(setting: Callable[[], str]) -> Callable[[Engine], None]:
     return prepare
 
 
+def _told_first(whom: Callable[[str], None]) -> Callable[[Engine], None]:
+    """Have every statement go by *whom* on its way to the driver."""
+
+    def listen(kind: Any) -> Any:
+        def execute(cursor: Any, text: str, *rest: Any) -> Any:
+            whom(text)
+            return kind.execute(cursor, text, *rest)
+
+        def executemany(cursor: Any, text: str, *rest: Any) -> Any:
+            whom(text)
+            return kind.executemany(cursor, text, *rest)
+
+        return type("Listening", (kind,), {"execute": execute, "executemany": executemany})
+
+    class Connection(sqlite3.Connection):
+        def cursor(self, factory: Any = None) -> Any:
+            return super().cursor(listen(sqlite3.Cursor))
+
+    def prepare(engine: Engine) -> None:
+        def connect(dialect: Any, record: Any, args: Any, settings: dict[str, Any]) -> None:
+            if engine.dialect.name == "sqlite":
+                settings["factory"] = Connection
+            else:
+                import psycopg
+
+                settings["cursor_factory"] = listen(psycopg.Cursor)
+
+        event.listen(engine, "do_connect", connect)
+
+    return prepare
+
+
 def _secrets_in(error: BaseException | None) -> str:
     """All that a log with a traceback would say."""
     said = ""
@@ -126,17 +158,16 @@ def test_a_server_that_went_away_is_found_again(own_server: Server) -> None:
         assert [fact.seq for fact in facts(store)] == [1, 2, 3]
 
 
-def test_a_failed_batch_is_not_done_at_all(store: SqlStore, place: Place) -> None:
+def test_a_failed_batch_is_not_done_at_all(place: Place) -> None:
     """Its transaction is rolled back, whatever the statement at which it failed."""
-    engine = store._engine
-    do(store, post("a"))
     failing = ""
 
-    def fail(connection: Any, cursor: Any, text: str, *rest: Any) -> None:
+    def fail(text: str) -> None:
         if failing and text.startswith(failing):
             raise OSError("the disk is gone")
 
-    event.listen(engine, "before_cursor_execute", fail)
+    store = place.open(prepare=_told_first(fail))
+    do(store, post("a"))
     batch = [post("b", client_msg_id="x"), edit(1, "c"), post("d")]
     statements = (
         "INSERT INTO messages",

@@ -14,30 +14,38 @@ from trio.testing import wait_all_tasks_blocked
 
 from server.connection.straight import Socket
 from server.listener.raw_socket import RawSocket
+from server.listener.readiness import Readiness
 from tests.simulated_socket import connected
 
 Pair = tuple[Socket, Socket]
-Connect = Callable[[], Awaitable[Pair]]
+Connect = Callable[[trio.Nursery], Awaitable[Pair]]
 
 PATTERN = bytes(range(251)) * 1000
 
 
-async def over_loopback() -> Pair:
+async def over_loopback(nursery: trio.Nursery, readiness: Readiness | None = None) -> Pair:
     (listener,) = await trio.open_tcp_listeners(0, host="127.0.0.1")
     async with listener:
         client = await trio.open_tcp_stream("127.0.0.1", listener.socket.getsockname()[1])
         server = await listener.accept()
-    return RawSocket(server), RawSocket(client)
+    return RawSocket(server, readiness), RawSocket(client, readiness)
 
 
-async def in_memory(whim: int | None = None) -> Pair:
+async def over_loopback_together(nursery: trio.Nursery) -> Pair:
+    readiness = Readiness()
+    nursery.start_soon(readiness.run)
+    return await over_loopback(nursery, readiness)
+
+
+async def in_memory(nursery: trio.Nursery, whim: int | None = None) -> Pair:
     return connected(whim=None if whim is None else random.Random(whim))
 
 
 KINDS: dict[str, Connect] = {
     "loopback": over_loopback,
+    "loopback, one wait for all": over_loopback_together,
     "simulated": in_memory,
-    **{f"simulated, whim {seed}": partial(in_memory, seed) for seed in range(3)},
+    **{f"simulated, whim {seed}": partial(in_memory, whim=seed) for seed in range(3)},
 }
 
 
@@ -51,12 +59,14 @@ def connect(request: pytest.FixtureRequest) -> Connect:
 async def pair(connect: Connect) -> AsyncIterator[Pair]:
     """Two ends of one connection; within the block nothing may take 20 seconds."""
     with trio.fail_after(20):
-        ends = await connect()
-        try:
-            yield ends
-        finally:
-            for end in ends:
-                end.abort()
+        async with trio.open_nursery() as nursery:
+            ends = await connect(nursery)
+            try:
+                yield ends
+            finally:
+                for end in ends:
+                    end.abort()
+            nursery.cancel_scope.cancel()
 
 
 async def fill(end: Socket) -> int:
@@ -268,3 +278,58 @@ async def test_waiting_lets_others_run(connect: Connect) -> None:
             await other.wait_readable()
         with trio.testing.assert_checkpoints():
             await one.wait_writable()
+
+
+@pytest.mark.parametrize("done", [True, False])
+async def test_what_is_shown_at_once_is_seen_once(connect: Connect, done: bool) -> None:
+    """It may be taken by whoever notices it, or left to the reader; either way nothing is lost or doubled."""
+    async with pair(connect) as (one, other), trio.open_nursery() as nursery:
+        came = b""
+
+        def take() -> bool:
+            nonlocal came
+            came += one.recv_nowait(7) or b""
+            return done
+
+        async def listen() -> None:
+            nonlocal came
+            while True:
+                await one.wait_readable(take)
+                data = one.recv_nowait(1000)
+                if data == b"":
+                    return
+                came += data or b""
+
+        nursery.start_soon(listen)
+        for at in range(0, 3000, 30):
+            await send(other, PATTERN[at : at + 30])
+            if at % 20 == 0:
+                await wait_all_tasks_blocked()
+        other.send_eof()
+
+    assert came == PATTERN[:3000]
+
+
+async def test_a_fault_of_whoever_is_shown_something_is_the_reader_s(connect: Connect) -> None:
+    """And not the trouble of whoever noticed, who has all others to look after."""
+
+    def fail() -> bool:
+        raise ValueError("a bug")
+
+    async with pair(connect) as (one, other):
+
+        async def listen() -> None:
+            await one.wait_readable(fail)
+            fail()  # it is not shown to anybody else: so it is the reader's from the beginning
+
+        async def fail_reading() -> None:
+            with pytest.raises(ValueError, match="a bug"):
+                await listen()
+
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(fail_reading)
+            await wait_all_tasks_blocked()
+            await send(other, b"x")
+        await send(other, b"y")
+
+        assert await read(one, 2) == b"xy"

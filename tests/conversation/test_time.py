@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator
+from datetime import timedelta
 
 import pytest
 import trio
 from trio.testing import MockClock
 
-from server.chat import Turn
+from server.chat import BeginReply, SaveReply, Turn
 from server.config import Config, History, Timeouts
 from server.pipeline import EchoModel, Finish
 from tests.in_memory import running
+
+from .flaky import Flaky
 
 
 class Patient:
@@ -131,6 +134,25 @@ async def test_a_drain_gives_replies_their_time_and_then_closes(autojump_clock: 
 
     assert interrupted["finish_reason"] == "interrupted"
     assert interrupted["content"].startswith("drip drip ")
+
+
+async def test_replies_are_saved_together(autojump_clock: MockClock) -> None:
+    """One commit does for all that are being written just then, and none waits longer than a checkpoint."""
+    store = Flaky()
+    async with running(Patient, store=store) as server:
+        for number in range(8):
+            client = await server.connect(f"session_id={number}")
+            client.say("drip")
+            await trio.sleep(0.11)
+        await trio.sleep(10)
+
+    saves = [command for command in store.written if isinstance(command, SaveReply)]
+    begun = {c.key: c.at for c in reversed(store.written) if isinstance(c, BeginReply)}
+    first = {c.key: c.at for c in reversed(saves)}
+    assert len(saves) >= 70
+    assert len({save.at for save in saves}) <= 44
+    assert len(first) == 8
+    assert all(first[key] - at <= timedelta(seconds=1.01) for key, at in begun.items())
 
 
 async def test_no_timer_outlives_its_reply(autojump_clock: MockClock) -> None:

@@ -233,9 +233,11 @@ async def test_a_slow_reader(server: Triologue) -> None:
         gone, _ = await look(server.url, "tree", "--gone", "connections")
 
     row = top.splitlines()[3]
-    assert re.search(r" Connection +handling .* \d+/16 .* \d+% +Deliver ", row), top
+    assert re.search(r" Connection +handling .* \d+/16 .* \d+% +Unwritten ", row), top
     assert "0 waits" in tree.splitlines()[0]
-    assert re.search(r" Connection · handling .* Deliver \(sent .* from #\d+ message frame\) · mailbox", tree)
+    assert re.search(
+        r" Connection · handling .* Unwritten \(sent .* from #\d+ message frame\) · mailbox", tree
+    )
     assert (given_up["state"], given_up["queued"], given_up["peak"]) == ("stopping", 0, 16)
     assert {"address": address, "kind": "Deliver", "why": "recipient gone"} in letters
     assert (code, frames[-1]["code"]) == (4408, "too_slow")

@@ -64,7 +64,7 @@ async def test_the_tree_shows_every_actor_in_its_place(triologue: Triologue, ses
     assert place(f"{connection} Connection") > place("connections Connections")
     assert place("reply-1 Reply" if triologue.way == "serve" else "reply-") > place("pipelines Pipelines")
     assert place("task write") > place("pipelines Pipelines")
-    assert place("websocket /api/v1/pipelines/") > place("listener connection")
+    assert place("websocket /api/v1/pipelines/") == place("listener connection") > 0
     assert "among" not in out
 
 

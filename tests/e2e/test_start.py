@@ -85,6 +85,23 @@ def test_a_second_worker_ends_with_one_line(tmp_path: Path) -> None:
     assert "Traceback" not in printed
 
 
+def test_hypercorn_without_a_parent_tells_how_the_server_ended(tmp_path: Path) -> None:
+    """The parent exits with 0 whatever happens; and a process less to start is the sooner start."""
+    alone = ["--workers", "0"]
+    server = Triologue("hypercorn", tmp_path, settings="", options=alone).wait_ready()
+    second = Triologue("hypercorn", tmp_path, settings="", options=alone)
+    printed = complaints(second)
+    answered = server.call("GET", "/healthz")[0]
+    server.terminate()
+    status = server.wait_exit()
+    server.kill()
+
+    assert len(printed) == 1, printed
+    assert second.process.returncode == 1
+    assert answered == 200
+    assert status == 0, server.output
+
+
 def test_a_taken_port_ends_the_start_with_one_line(tmp_path: Path) -> None:
     """The commonest mistake of all."""
     with socket.create_server(("127.0.0.1", 0)) as taken:

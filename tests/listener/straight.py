@@ -103,6 +103,9 @@ class Taken:
         else:
             self._nursery.start_soon(self._finish, self._transport.send_nowait(data))
 
+    def go_on(self, data: bytes) -> None:
+        raise AssertionError("nothing is gathered here")
+
     def goodbye(self, code: int | None) -> None:
         self._nursery.start_soon(self._close, code, "")
 

@@ -243,7 +243,7 @@ async def arriving(how: Callable[[Any], Awaitable[None]]) -> AsyncIterator[Come]
     served: Any = Taking(how)
     app = wrap_app(served, 0, "asgi")
     stream = trio.SocketStream(ours)
-    arrival = Arrival(app, WorkerContext(None), {}, under, stream)
+    arrival = Arrival(app, WorkerContext(None), {}, under, None, stream)
     left: list[bytes | None] = []
 
     async def run() -> None:
@@ -384,7 +384,7 @@ async def test_a_peer_that_is_gone_before_it_is_looked_at_is_no_fault() -> None:
     app = wrap_app(served, 0, "asgi")
     with capture_logs() as log:
         async with stream:
-            await Arrival(app, WorkerContext(None), {}, under, stream).run()
+            await Arrival(app, WorkerContext(None), {}, under, None, stream).run()
 
     assert log == []
     assert under.open_connections == 0

@@ -6,6 +6,7 @@ import json
 from typing import Any
 
 import pytest
+from cattrs import ClassValidationError
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
@@ -39,6 +40,7 @@ from server.protocol import (
     message_data,
 )
 from server.protocol.shape import MAX_DEPTH, MAX_VALUES
+from server.protocol.structure import quick_converter, thorough_converter
 
 from .messages import message
 
@@ -439,6 +441,14 @@ chains = st.lists(
 )
 
 
+def outcome(text: str | bytes | bytearray) -> ClientFrame | str:
+    """The frame, or the complaint."""
+    try:
+        return decode(text)
+    except BadFrame as bad:
+        return bad.text
+
+
 def survives(text: str) -> None:
     """*text* is a frame that can be sent on, or a `BadFrame`; nothing else."""
     try:
@@ -472,6 +482,38 @@ def test_any_json_is_a_frame_or_a_bad_frame(value: Any) -> None:
 def test_any_text_is_a_frame_or_a_bad_frame(text: str) -> None:
     """No client can make the server stumble, only itself."""
     survives(text)
+
+
+@given((values | st.fixed_dictionaries({"message": values | chains})).map(json.dumps) | st.text())
+@example('{"a":"\ud800"}')
+@example('\ufeff{"type":"ping"}')
+@example('{"x":"é' + "," * 50_000 + '",' + '""' * 200_000)
+@example('{"message":[' + ",".join(['{"type":"AtAll"}'] * 50_000) + "]}")
+@settings(deadline=None)
+def test_bytes_say_what_their_text_says(text: str) -> None:
+    """One transport hands on what came from the socket, another makes a text of it first."""
+    data = text.encode(errors="surrogatepass")
+
+    assert outcome(data) == outcome(bytearray(data)) == outcome(text)
+
+
+@pytest.mark.parametrize("data", [b"\xff", b'{"a":"\xc3"}', b'{"a":"\xed\xa0\x80"}', "{}".encode("utf-16")])
+def test_bytes_that_are_no_utf_8_are_no_json(data: bytes) -> None:
+    """RFC 8259, section 8.1; a transport that should have seen it may have not."""
+    assert outcome(data) == "Invalid JSON format"
+
+
+@given(st.fixed_dictionaries({"message": values | chains}, optional={"stream": values}))
+@settings(deadline=None, max_examples=400)
+def test_a_quick_look_lets_pass_what_a_thorough_one_does(frame: dict[str, Any]) -> None:
+    """Only what the quick one refuses is looked at again, to find the words for it."""
+    try:
+        found = quick_converter.structure(frame, MessageFrame)
+    except Exception:
+        with pytest.raises(ClassValidationError):
+            thorough_converter.structure(frame, MessageFrame)
+    else:
+        assert found == thorough_converter.structure(frame, MessageFrame)
 
 
 def test_the_time_of_a_message_is_not_the_clients() -> None:

@@ -37,8 +37,22 @@ class Errand:
     """A message of another kind."""
 
 
+@frozen
+class AtOnce:
+    """Take it at once; and have `last` do so too."""
+
+    last: ActorRef[Any] | None = None
+
+
 class Worker(Actor[Any]):
     """Does what a message says."""
+
+    def consume(self, message: Any) -> Any:
+        if not isinstance(message, AtOnce):
+            return message
+        if message.last is not None:
+            message.last.tell_nowait(AtOnce())
+        return None
 
     async def handle(self, message: Any) -> None:
         if isinstance(message, Relay):
@@ -139,6 +153,20 @@ async def test_a_span_links_to_the_one_that_caused_it() -> None:
 
     assert not first.links
     assert [link.context for link in last.links] == [first.context]
+
+
+async def test_what_is_taken_at_once_has_a_span_like_all_that_is_handled() -> None:
+    """As long as it took, and linked to by what came of it; what is declined has but one."""
+    async with bench() as here:
+        here.worker("first").tell_nowait(AtOnce(here.worker("last")))
+        last, first = here.spans
+        here.worker("first").tell_nowait(Relay())
+        await trio.testing.wait_all_tasks_blocked()
+
+        assert [span.name for span in here.spans] == ["AtOnce", "AtOnce", "Relay"]
+    assert [link.context for link in last.links] == [first.context]
+    moments = [first.start_time, last.start_time, last.end_time, first.end_time]
+    assert moments == sorted(moment for moment in moments if moment)
 
 
 async def test_another_instrumentation_is_no_parent() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from sqlalchemy import Connection, Engine, inspect, text
 from sqlalchemy.exc import SQLAlchemyError
 
+from server.loading import loading
 from server.storage.engines import for_writing, place_of
 from server.storage.port import StoreUnusable
 from server.storage.schema import REVISIONS
@@ -49,8 +50,10 @@ def _is_current(connection: Connection, engine: Engine) -> bool:
 
 
 def _run(connection: Connection) -> None:
-    from alembic import command
-    from alembic.config import Config
+    # It takes as long as SQLAlchemy itself, for once in the life of a database.
+    with loading():
+        from alembic import command
+        from alembic.config import Config
 
     config = Config(attributes={"connection": connection})
     config.set_main_option("script_location", "server.storage:migrations")

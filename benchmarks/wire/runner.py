@@ -1,0 +1,83 @@
+"""Everybody's turn at everything, round after round, and the command line that all such runs share."""
+
+from __future__ import annotations
+
+import argparse
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+from .contestants import ROOT, Contestant, ours
+from .generator import LoadFailed
+from .process import keep_off_the_server
+from .results import Measurement, Results, about_this_run
+from .work import Pace, Work
+
+
+def measure(
+    arguments: argparse.Namespace, works: Sequence[Work], peers: Sequence[Contestant] = ()
+) -> Results:
+    """What our servers and the *peers* did, as *arguments* of an `arguments_parser` ask.
+
+    It is told as it comes, and written to the file that they name after each measurement. One that fails is
+    told, and left out.
+    """
+    keep_off_the_server()
+    servers: dict[str, Path] = arguments.server or {"triologue": ROOT}
+    contestants = [ours(name, directory, arguments.python) for name, directory in servers.items()]
+    contestants += peers
+    pace = Pace(seconds=arguments.seconds, warm_up=arguments.warm_up)
+    results = Results(
+        about_this_run(servers, rounds=arguments.rounds, seconds=pace.seconds, warm_up=pace.warm_up)
+    )
+    output: Path = arguments.output
+    output.parent.mkdir(parents=True, exist_ok=True)
+    turns = [(work, contestant) for work in works for contestant in contestants]
+    for number in range(arguments.rounds):
+        # Who is first this time is last the next.
+        for work, contestant in turns if number % 2 == 0 else reversed(turns):
+            began = time.monotonic()
+            about = f"round {number + 1} {work.name:<12} {contestant.name:<14}"
+            try:
+                figures = work.measure(contestant, pace)
+            except (LoadFailed, RuntimeError, subprocess.SubprocessError) as error:
+                print(f"{about} failed: {error}", file=sys.stderr)
+                continue
+            if figures is not None:
+                results.measurements.append(Measurement(work.name, contestant.name, number, figures))
+                results.save(output)
+                shown = ", ".join(metric.told(figures) for metric in work.metrics if metric.key in figures)
+                print(f"{about} {shown} [{time.monotonic() - began:.0f} s]", file=sys.stderr)
+    return results
+
+
+def arguments_parser(
+    description: str | None, output: Path, *, rounds: int = 3, seconds: float = 3.0
+) -> argparse.ArgumentParser:
+    """For what `measure` heeds, with these defaults."""
+    parser = argparse.ArgumentParser(
+        description=description, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument(
+        "--server", action=_Servers, metavar="[NAME=]DIRECTORY", help="a checkout of ours; repeatable"
+    )
+    parser.add_argument("--python", default=sys.executable, help="the interpreter that our servers run in")
+    parser.add_argument("--rounds", type=int, default=rounds)
+    parser.add_argument("--seconds", type=float, default=seconds, help="for each measurement")
+    parser.add_argument("--warm-up", type=float, default=1.0)
+    parser.add_argument("--output", type=Path, default=output, help="where the raw figures go")
+    return parser
+
+
+class _Servers(argparse.Action):
+    """Gathers directories by name; one without a name is `triologue`."""
+
+    def __call__(
+        self, parser: object, namespace: argparse.Namespace, value: object, option: object = None
+    ) -> None:
+        name, equals, directory = str(value).rpartition("=")
+        known = getattr(namespace, self.dest) or {}
+        named = {name if equals else "triologue": Path(directory).resolve()}
+        setattr(namespace, self.dest, {**known, **named})

@@ -1,0 +1,59 @@
+"""Which sockets can be read: one wait of trio's for all of them, instead of one each.
+
+trio arms the kernel's notice anew for every wait: a system call and some bookkeeping for each small frame.
+Here a socket is entered once, edge-triggered (epoll(7)), and whoever reads remembers whether there is more.
+"""
+
+from __future__ import annotations
+
+import select
+from collections.abc import Callable
+from typing import Protocol
+
+import trio
+
+_AT_ONCE = 1024
+_TURN = 32
+_ENDING = select.EPOLLRDHUP | select.EPOLLHUP | select.EPOLLERR if hasattr(select, "epoll") else 0
+
+
+class Noticing(Protocol):
+    """A socket that is told."""
+
+    def notice(self, *, ends: bool) -> None: ...
+
+
+class Readiness:
+    """Tells sockets that something has come, while it runs."""
+
+    def __init__(self) -> None:
+        self._epoll = select.epoll()
+        self._sockets: dict[int, Noticing] = {}
+
+    def enter(self, fd: int, socket: Noticing) -> None:
+        """Tell *socket* from now on, also of what has come already. Closing *fd* ends that for the system."""
+        self._sockets[fd] = socket
+        self._epoll.register(fd, select.EPOLLIN | select.EPOLLRDHUP | select.EPOLLET)
+
+    def leave(self, fd: int) -> None:
+        """Forget the socket; before it is closed."""
+        self._sockets.pop(fd, None)
+
+    async def run(self) -> None:
+        """Tell them, until cancelled."""
+        with self._epoll:
+            while True:
+                await trio.lowlevel.wait_readable(self._epoll.fileno())
+                for number, (fd, flags) in enumerate(self._epoll.poll(0, _AT_ONCE), start=1):
+                    socket = self._sockets.get(fd)
+                    if socket is not None:
+                        socket.notice(ends=bool(flags & _ENDING))
+                    if number % _TURN == 0:
+                        # Some do their work at once.
+                        await trio.lowlevel.checkpoint()
+
+
+def readiness() -> Readiness | None:
+    """One, where the system has epoll."""
+    make: Callable[[], Readiness] | None = Readiness if hasattr(select, "epoll") else None
+    return None if make is None else make()

@@ -1,0 +1,317 @@
+"""A message told to many comes to each of them as if it had been told to it alone."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Any
+
+import pytest
+import trio
+from attrs import define, field
+from trio.testing import MockClock
+
+from actors import ActorRef, Envelope, Observer, Restart, fan_out, fan_out_nowait, origin
+
+from .puppets import Ask, Do, Eager, Now, Part, Puppet, Stage, busy, crash, settle, stage
+
+Watched = pytest.mark.parametrize("observed", [False, True])
+"""While an observer looks on, each message has an envelope of its own."""
+
+
+class Full(Puppet):
+    capacity = 1
+
+
+async def spawn(here: Stage, *kinds: type[Puppet], observed: bool = False) -> list[Part]:
+    """A part for each, whose actor waits for a message."""
+    parts = [Part(kind) for kind in kinds]
+    for number, part in enumerate(parts):
+        here.spawn(part, str(number), restart=Restart.TRANSIENT)
+    await settle()
+    if observed:
+        here.system.attach(Observer())
+    return parts
+
+
+def refs_of(parts: list[Part]) -> list[ActorRef[Any]]:
+    return [part.now.ref for part in parts]
+
+
+@Watched
+async def test_each_is_told_once_whether_it_takes_it_at_once_or_not(observed: bool) -> None:
+    """Who has no consumer, is busy, or declines, finds it in its mailbox."""
+    async with stage() as here:
+        parts = await spawn(here, Eager, Puppet, Eager, Eager, observed=observed)
+        refs, gate = refs_of(parts), trio.Event()
+        refs[2].tell_nowait(Do(lambda me: gate.wait()))
+        await settle()
+        message = Now()
+        assert fan_out_nowait(refs, message) == []
+        assert [part.taken.count(message) for part in parts] == [1, 0, 0, 1]
+        assert fan_out_nowait(refs, "declined") == []
+        gate.set()
+        await settle()
+
+    seen = [[each for each in part.seen if not isinstance(each, Do)] for part in parts]
+    assert seen == [["declined"], [message, "declined"], [message, "declined"], ["declined"]]
+
+
+@Watched
+async def test_those_that_could_not_be_told_are_returned(observed: bool) -> None:
+    """The full and the gone; the others are told nevertheless."""
+    async with stage() as here:
+        parts = await spawn(here, Eager, Full, Eager, Eager, observed=observed)
+        refs = refs_of(parts)
+        refs[1].tell_nowait("one too many")
+        refs[2].stop()
+        assert fan_out_nowait(refs, message := Now()) == [refs[1], refs[2]]
+
+        assert parts[0].taken == parts[3].taken == [message]
+        assert here.system.dead_letters.total == 1
+        assert fan_out_nowait([], message) == []
+        assert fan_out_nowait([refs[2]], message) == [refs[2]]
+
+
+@Watched
+async def test_who_is_in_it_twice_is_told_twice_in_order(observed: bool) -> None:
+    """What it left of the first waits before the second."""
+    async with stage() as here:
+        parts = await spawn(here, Eager, Eager, observed=observed)
+        a, b = refs_of(parts)
+        fan_out_nowait([a, b, a], takes := Now())
+        assert [parts[0].taken, parts[1].taken] == [[takes, takes], [takes]]
+        fan_out_nowait([a, a, b], leaves := Now(lambda me: "left"))
+        await settle()
+
+    assert parts[0].taken == [takes, takes, leaves]
+    assert [parts[0].seen, parts[1].seen] == [["left", leaves], ["left"]]
+
+
+@Watched
+async def test_the_crash_of_one_is_no_trouble_of_the_others(
+    observed: bool, autojump_clock: MockClock
+) -> None:
+    """Nor of the sender's: it was told."""
+    victims: list[str] = []
+
+    def fail_if_first(me: Eager) -> None:
+        if me.ref.address == "root/0" and not victims:
+            victims.append(me.ref.address)
+            crash(me)
+
+    async with stage() as here:
+        parts = await spawn(here, Eager, Eager, observed=observed)
+        a, b = refs_of(parts)
+        message = Now(fail_if_first)
+        assert fan_out_nowait([a, b, a], message) == []
+        assert [len(part.taken) for part in parts] == [1, 1]
+        await trio.sleep(5)
+        view = here.system.actor("root/0")
+
+    assert (len(parts[0].lives), parts[0].seen) == (2, [message])
+    assert view is not None
+    assert [crash.kind for crash in view.crashes] == ["Now"]
+    assert view.counts == {"Now": 2}
+
+
+@Watched
+async def test_a_consumer_that_ends_another_is_noticed(observed: bool) -> None:
+    """Whoever is stopped before its turn is not told; it took no message since."""
+    async with stage() as here:
+        parts = await spawn(here, Eager, Eager, Eager, observed=observed)
+        refs = refs_of(parts)
+        message = Now(lambda me: refs[1].stop())
+        assert fan_out_nowait(refs, message) == [refs[1]]
+
+    assert [len(part.taken) for part in parts] == [1, 0, 1]
+
+
+@Watched
+async def test_a_question_is_told_as_always(observed: bool) -> None:
+    """It is never offered: see `test_consuming`."""
+    async with stage() as here:
+        parts = await spawn(here, Eager, Eager, observed=observed)
+        fan_out_nowait(refs_of(parts), question := Ask(lambda me, question: None))
+        fan_out_nowait(refs_of(parts), None)
+        await settle()
+
+    assert [part.taken for part in parts] == [[], []]
+    assert [part.seen for part in parts] == [[question, None]] * 2
+
+
+@Watched
+async def test_consumers_may_fan_out_themselves(observed: bool) -> None:
+    """Those at work already find it in their mailboxes."""
+    order: list[str] = []
+
+    async with stage() as here:
+        parts = await spawn(here, Eager, Eager, Eager, observed=observed)
+        refs = refs_of(parts)
+        inner = Now(lambda me: order.append(f"inner of {me.ref.address}"))
+
+        def tell_all(me: Eager) -> None:
+            order.append("begin")
+            assert fan_out_nowait(refs, inner) == []
+            order.append("end")
+
+        outer = Now(lambda me: tell_all(me) if me.ref == refs[1] else order.append("outer"))
+        assert fan_out_nowait(refs, outer) == []
+        at_once = ["outer", "begin", "inner of root/0", "inner of root/2", "end", "outer"]
+        assert order == at_once
+        await settle()
+
+    assert order == [*at_once, "inner of root/1"]
+
+
+@define(eq=False)
+class Sendings(Observer):
+    """Who sent which message because of what, by what is in it."""
+
+    seen: dict[Any, Envelope] = field(factory=dict)
+
+    def sent(self, envelope: Envelope, address: str, queued: int) -> None:
+        self.seen[envelope.message] = envelope
+
+
+async def test_what_each_does_is_its_own_doing_because_of_the_one_message() -> None:
+    """And what waits in a mailbox is sent by the sender, whoever took it before in the same fan-out."""
+    sendings = Sendings()
+
+    async with stage() as here:
+        parts = await spawn(here, Eager, Puppet, Eager, Puppet)
+        refs = refs_of(parts)
+
+        def act(me: Eager) -> str | None:
+            me.start_task(tell_later, me, name="later")
+            return "left" if me.ref == refs[2] else None
+
+        async def tell_later(me: Puppet) -> None:
+            refs[3].tell_nowait(me.ref.address)
+
+        message = Now(act)
+        with origin("a frame") as began:
+            assert fan_out_nowait(refs[:3], message) == []
+            here.system.attach(sendings)
+            queued = refs[1]._recipient.mailbox.oldest
+            left = refs[2]._recipient.mailbox.oldest
+        await settle()
+
+    assert queued is not None
+    assert left is not None
+    assert (queued.message, left.message) == (None, None)  # handled since
+    assert [(one.sender, one.cause, one.origin) for one in (queued, left)] == [("", 0, began)] * 2
+    first, third = sendings.seen["root/0"], sendings.seen["root/2"]
+    assert (first.sender, third.sender) == ("root/0", "root/2")
+    assert first.cause == third.cause != 0
+    assert first.origin == third.origin == began
+
+
+async def test_an_error_that_is_the_senders_leaves_everything_as_it_was() -> None:
+    """A message whose conflation key can't be told is no crash of anybody's; the next is told as ever."""
+
+    class Keyed(Eager):
+        @staticmethod
+        def conflation_key(message: Any) -> None:
+            if message == "no key":
+                raise LookupError
+
+    async with stage() as here:
+        refs = refs_of(parts := await spawn(here, Eager, Keyed, Eager))
+        with pytest.raises(LookupError):
+            fan_out_nowait(refs, "no key")
+        assert fan_out_nowait(refs, message := Now()) == []
+
+    assert [part.taken.count(message) for part in parts] == [0, 1, 1]  # the first has something to do
+
+
+# -- with others
+
+
+async def test_a_large_fan_out_lets_others_run() -> None:
+    """After every 64, for some do their work at once; those who run meanwhile may change the list."""
+    async with stage() as here:
+        refs = refs_of(parts := await spawn(here, *[Eager] * 300))
+        turns, message = 0, Now()
+
+        async def other() -> None:
+            nonlocal turns
+            while True:
+                await trio.lowlevel.checkpoint()
+                turns += 1
+                del refs[-1:]
+
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(other)
+            assert await fan_out(refs, message) == []
+            nursery.cancel_scope.cancel()
+
+    assert turns >= 3
+    assert all(part.taken == [message] for part in parts)
+
+
+async def test_who_does_nothing_but_fan_out_lets_others_run() -> None:
+    """Though each is small, or to nobody."""
+    async with stage() as here:
+        refs = refs_of(await spawn(here, Eager, Eager))
+        for some in (refs, []):
+            over = False
+
+            async def end() -> None:
+                nonlocal over
+                over = True
+
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(end)
+                while not over:
+                    await fan_out(some, Now())
+
+
+async def test_a_fan_out_that_is_cancelled_already_tells_nobody() -> None:
+    """Like any `tell`."""
+    async with stage() as here:
+        refs = refs_of(parts := await spawn(here, Eager, Eager))
+        for some in (refs, refs * 100, []):
+            with trio.CancelScope() as scope:
+                scope.cancel()
+                await fan_out(some, Now())
+            assert scope.cancelled_caught
+
+    assert [part.taken for part in parts] == [[], []]
+
+
+async def test_a_large_fan_out_hands_back_the_full_of_all_turns(autojump_clock: MockClock) -> None:
+    """Of each 64, and in their order."""
+    async with stage() as here:
+        refs = refs_of(await spawn(here, *[Full] * 200))
+        for ref in refs[::2]:
+            ref.tell_nowait(Do(busy()))
+        await settle()
+        fan_out_nowait(refs[::2], "fills it")
+
+        assert await fan_out(refs, "one too many") == refs[::2]
+
+
+async def test_one_that_fans_out_to_itself_among_others_finds_it_in_its_mailbox() -> None:
+    """It is at work, as a handler or as a consumer."""
+    async with stage() as here:
+        refs = refs_of(parts := await spawn(here, Eager, Eager))
+        message = Now()
+        for tell in (Do, Now):
+            refs[0].tell_nowait(tell(lambda me: fan_out_nowait(refs, message) and None))
+            await settle()
+
+    assert parts[0].seen.count(message) == 2
+    assert parts[1].taken == [message, message]
+
+
+async def test_a_fan_out_keeps_nothing_of_what_was_told() -> None:
+    """The latest envelopes are remembered; not what was in them, which may be large."""
+    async with stage() as here:
+        refs = refs_of(await spawn(here, *[Eager] * 100))
+        fan_out_nowait(refs, Now(partial(lambda me: None)))
+
+        (envelope,) = {one for ref in refs for one in ref._recipient.ledger.recent or ()}
+        assert envelope.message is None
+        view = here.system.actor("root/7")
+        assert view is not None
+        assert view.counts == {"Now": 1}
