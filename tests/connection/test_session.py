@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pytest
+from trio.testing import wait_all_tasks_blocked
 
 from server.chat import (
     AtAll,
@@ -210,3 +211,17 @@ async def test_levels_0_and_1_are_as_they_were(house: Opens) -> None:
         (question,) = asked(here.script)
         assert isinstance(question, Say)
         assert (question.client_msg_id, question.reply_to, question.expires_at) == (None, None, None)
+
+
+@pytest.mark.parametrize("many", [1, 40])
+async def test_who_is_sent_away_reads_why_whatever_it_is_saying(house: Opens, many: int) -> None:
+    """A restart and a client's next frame meet on the way, and it has to learn that it may come again."""
+    async with house() as here:
+        client = await here.connect()
+        here.script.members[0].ref.stop("the server ends")
+        for _ in range(many):
+            client.send({"type": "ping"})
+        await wait_all_tasks_blocked()
+
+        assert (await client.receive())["closed"][0] == 1012
+        await client.served.wait()
