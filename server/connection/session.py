@@ -130,7 +130,6 @@ class Session:
                 del message, messages  # it may be large, and the next may be long in coming
         except ActorError:
             # The connection has ended, and says goodbye; or it can't keep up with its client.
-            self._transport.at_once = None
             self._connection.stop(TOO_SLOW)
             with trio.move_on_after(PATIENCE):
                 await wait_closed(self._transport)
