@@ -20,6 +20,8 @@ _LONGEST_CONTROL = 125
 _EMPTY_FRAMES = 10_000
 # Bytes of an unfinished message that its socket may hold whatever the others hold.
 _FREE = 4 * 2**10
+# Frames that are taken apart at once: ten thousand of six bytes held everybody up for 100 ms.
+_TURN = 32
 
 PROTOCOL_ERROR, BAD_DATA, POLICY, TOO_BIG, TRY_AGAIN = 1002, 1007, 1008, 1009, 1013
 
@@ -90,9 +92,12 @@ class Parser:
         limit: Bytes that a message may have.
         hold: Counts more bytes of unfinished messages, over all sockets, or says that there are too many.
         give_back: Counts them no longer.
+
+    Attributes:
+        has_more: Whether `feed` has left something for its next call, because there was so much.
     """
 
-    __slots__ = ("_give_back", "_hold", "_limit", "_over", "_partial", "_rest")
+    __slots__ = ("_deaf", "_give_back", "_hold", "_limit", "_over", "_partial", "_rest", "has_more")
 
     def __init__(self, limit: int, hold: Callable[[int], bool], give_back: Callable[[int], None]) -> None:
         self._limit = limit
@@ -100,7 +105,9 @@ class Parser:
         self._give_back = give_back
         self._rest = b""
         self._partial: _Partial | None = None
+        self._deaf = False
         self._over = False
+        self.has_more = False
 
     @property
     def in_message(self) -> bool:
@@ -113,14 +120,19 @@ class Parser:
         return 0 if self._partial is None else self._partial.missing
 
     def feed(self, data: bytes) -> list[Happening]:
-        """What *data*, the next bytes, bring to an end, in order."""
+        """What *data*, the next bytes, bring to an end, in order: as much of it as is done at once."""
         if self._over:
             return []
+        self.has_more = False
         if self._rest:
             data, self._rest = self._rest + data, b""
         happened: list[Happening] = []
-        at, end = 0, len(data)
+        at, end, turn = 0, len(data), _TURN
         while at < end:
+            if turn == 0:
+                self._rest, self.has_more = data[at:], True
+                break
+            turn -= 1
             partial = self._partial
             if partial is not None and partial.missing:
                 at = self._go_on(partial, data, at, happened)
@@ -136,8 +148,17 @@ class Parser:
                 break
         return happened
 
+    def deafen(self) -> None:
+        """Hold nothing more, of the message under way and those to come: only a Close counts from now on."""
+        self._deaf = True
+        if (partial := self._partial) is not None:
+            self._give_back(partial.held)
+            partial.held = 0
+            partial.data.clear()
+            partial.decoder = None
+
     def forget(self) -> None:
-        """Hold nothing more of the message under way."""
+        """Hold nothing more of what came. Whatever may still come begins with a new frame."""
         if self._partial is not None:
             self._give_back(self._partial.held)
             self._partial = None
@@ -217,8 +238,10 @@ class Parser:
         partial.missing -= size
         turn = size % 4
         partial.mask = partial.mask[turn:] + partial.mask[:turn]
+        if self._deaf:
+            piece = b""
         ends = partial.missing == 0 and partial.whole
-        more = max(0, len(partial.data) + size - _FREE) - partial.held
+        more = max(0, len(partial.data) + len(piece) - _FREE) - partial.held
         if not ends and more > 0:
             if not self._hold(more):
                 happened.append(Broken(TRY_AGAIN))

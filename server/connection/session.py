@@ -14,6 +14,7 @@ from structlog.typing import FilteringBoundLogger
 from actors import ActorError, ActorRef, Question, origin
 from server.chat import Refusal
 from server.messages import (
+    TOO_SLOW,
     Acked,
     Active,
     Close,
@@ -128,7 +129,10 @@ class Session:
                         return
                 del message, messages  # it may be large, and the next may be long in coming
         except ActorError:
-            pass  # the connection has ended, and closes the socket
+            # The connection has ended, and says goodbye; or it can't keep up with its client.
+            self._connection.stop(TOO_SLOW)
+            with trio.move_on_after(PATIENCE):
+                await wait_closed(self._transport)
         finally:
             self._transport.at_once = None
 

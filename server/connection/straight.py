@@ -18,8 +18,6 @@ from .transport import Frame
 
 # Bytes of one read: little enough that many talkative peers take turns; and of one within a long message.
 READ, LONG_READ = 2**14, 2**16
-# What comes with one read is handled at once up to so many frames; then others get a turn.
-_TURN = 32
 # Seconds the peer has to answer our Close with its own; and to read what was sent before we hang up.
 CLOSE_TIMEOUT = 1.0
 LINGER = 2.0
@@ -93,6 +91,7 @@ class StraightTransport:
         "_first",
         "_heard_at",
         "_last",
+        "_owed",
         "_parser",
         "_said_goodbye",
         "_says_goodbye",
@@ -110,8 +109,10 @@ class StraightTransport:
         self._first = first
         self.owner: Owner | None = None
         self.at_once: Callable[[Sequence[str | bytes]], int] | None = None
-        # Writing: what is gathered; whether nothing can be written any more; whether a Close is, or was.
+        # Writing: what is gathered; what is to be written before all else, if it was handed back;
+        # whether nothing can be written any more; whether a Close is, or was.
         self._corked: list[bytes] | None = None
+        self._owed: bytes | None = None
         self._torn = False
         self._says_goodbye = self._said_goodbye = False
         self._answered: trio.Event | None = None
@@ -140,7 +141,9 @@ class StraightTransport:
         except OSError:
             self._torn = True  # the reading side notices by itself
             return None
-        return None if sent == len(data) else data[sent:]
+        if sent < len(data):
+            self._owed = data[sent:]
+        return self._owed
 
     def cork(self) -> None:
         self._corked = []
@@ -157,9 +160,14 @@ class StraightTransport:
 
     async def write(self, data: bytes) -> None:
         """Write all of *data*, waiting for the socket; a peer that does not take it in time is cut off."""
+        owed, self._owed = self._owed, None
+        if owed is not None and owed is not data:
+            # A mailbox that is closed loses what was handed back; but a goodbye must not come amid a frame.
+            data = owed + data
         left = self.send_nowait(data)
         if left is None:
             return
+        self._owed = None
         rest = memoryview(left)
         # Shielded, for half a frame would spoil the next one; so it has a deadline.
         with trio.move_on_after(self._bounds.send_timeout, shield=True):
@@ -196,48 +204,50 @@ class StraightTransport:
         return self._heard_at if self._waits else trio.current_time()
 
     async def receive(self) -> list[str | bytes]:
-        while self._last is None and (happened := await self._happenings()):
-            messages = await self._take(happened)
-            if messages:
-                return messages
-        await self._end()
+        try:
+            while self._last is None and (happened := await self._happenings()):
+                messages = self._take(happened)
+                if messages:
+                    return messages
+            await self._end()
+        except trio.Cancelled:
+            self._parser.deafen()
+            raise
         return []
 
-    async def _happenings(self) -> list[Happening] | None:
-        """What comes next; `None` if nothing will, or nothing that counts."""
-        while True:
-            if self._first:
-                data: bytes | None = self._first
-                self._first = b""
+    async def _happenings(self) -> list[Happening]:
+        """What comes next; nothing if nothing will, or nothing that counts."""
+        while not self._arrived:
+            data: bytes | None = b""
+            if self._parser.has_more and not self._said_goodbye:
+                await trio.lowlevel.checkpoint()
+            elif self._first:
+                data, self._first = self._first, b""
             else:
                 data = await self._read()
-            if self._arrived:
-                arrived, self._arrived = self._arrived, []
-                return arrived
-            if not data:
-                return None
-            happened = self._parsed(data)
-            if happened:
-                return happened
+            if data is None:
+                break
+            self._arrived += self._parsed(data)
+        arrived, self._arrived = self._arrived, []
+        return arrived
 
     async def _read(self) -> bytes | None:
-        """The next bytes; none if there will be no more, or none that count, or if something has arrived."""
-        self._waits = True
+        """The next bytes, none if some were taken already; `None` if there will be no more that count."""
+        self._waits, self._heard_at = True, trio.current_time()
         try:
             while not self._said_goodbye:
                 if self._parser.in_message:
                     return await self._read_in_time()
                 await self._socket.wait_readable(self._glance)
-                if self._arrived:
-                    return None
+                if self._arrived or self._parser.has_more:
+                    return b""
                 data = self._socket.recv_nowait(READ)
                 if data is not None:
-                    return data
+                    return data or None
         except (OSError, trio.ClosedResourceError):
             pass  # gone; or we have said goodbye, and were woken
         finally:
             self._waits = False
-            self._heard_at = trio.current_time()
         return None
 
     def _glance(self) -> bool:
@@ -266,7 +276,7 @@ class StraightTransport:
                 await self._socket.wait_readable()
                 data = self._socket.recv_nowait(most)
                 if data is not None:
-                    return data
+                    return data or None
             return None
         self._last = Broken(POLICY)
         return None
@@ -275,13 +285,13 @@ class StraightTransport:
         happened = self._parser.feed(data)
         if not self._parser.in_message:
             self._due = inf
-        elif self._due == inf or happened:
+        elif self._due == inf or any(isinstance(what, str | bytes) for what in happened):
             self._due = trio.current_time() + self._bounds.message_timeout
         return happened
 
-    async def _take(self, happened: list[Happening]) -> list[str | bytes]:
+    def _take(self, happened: list[Happening]) -> list[str | bytes]:
         messages: list[str | bytes] = []
-        for number, what in enumerate(happened, start=1):
+        for what in happened:
             if isinstance(what, str | bytes):
                 messages.append(what)
             elif isinstance(what, Ping):
@@ -289,15 +299,13 @@ class StraightTransport:
                     self.owner.control(frame(PONG, what.payload), "pong")
             else:
                 self._last = what
-            if number % _TURN == 0:
-                await trio.lowlevel.checkpoint()
         return messages
 
     # -- the end
 
     async def _end(self) -> None:
         """End the connection so that the peer reads all that was sent."""
-        self._parser.forget()
+        self._parser.deafen()
         if self._last is None and not self._said_goodbye:
             self._hang_up()  # it went without a word
             return
@@ -322,10 +330,14 @@ class StraightTransport:
 
     async def _hear_out(self) -> None:
         """Wait for the peer's Close; what else comes does not count."""
-        while self._last is None and (data := await self._more()):
-            last = self._parser.feed(data)[-1:]
-            if last and isinstance(last[0], Closed | Broken):
-                self._last = last[0]
+        while self._last is None:
+            if self._parser.has_more:
+                await trio.lowlevel.checkpoint()
+                self._take(self._parsed(b""))
+            elif data := await self._more():
+                self._take(self._parsed(data))
+            else:
+                return
 
     async def _more(self) -> bytes | None:
         """The next bytes; none if there will be no more."""

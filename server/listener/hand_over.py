@@ -19,7 +19,7 @@ from hypercorn.utils import parse_socket_addr
 from structlog.typing import FilteringBoundLogger
 
 from .app_task import no_threads
-from .connection import HEAD_TIMEOUT
+from .connection import HEAD_TIMEOUT, LINGER
 from .errors import leaves, whereabouts
 from .listener import Listener
 from .raw_socket import RawSocket
@@ -57,6 +57,11 @@ class Offer:
         self._upgrade = None
         head = f"HTTP/1.1 {status} {reason}\r\ncontent-length: 0\r\nconnection: close\r\n\r\n"
         await self._answer(head.encode("ascii"))
+        # A socket closed with unread input sends RST, which destroys what the peer has not read yet.
+        self.socket.send_eof()
+        with trio.move_on_after(LINGER), suppress(OSError, trio.ClosedResourceError):
+            while self.socket.recv_nowait(_FIRST) != b"":
+                await self.socket.wait_readable()
         self.socket.close()
 
     async def _answer(self, data: bytes) -> None:
@@ -103,8 +108,10 @@ class Arrival:
             await self._serve(upgrade)
         # A barrier: what one peer brings about is no other peer's business.
         except* Exception as group:
-            inner = leaves(group)
-            _log.error("a connection failed", faults=[whereabouts(fault) for fault in inner])
+            # Its socket may be gone before anybody looked at it.
+            faults = [whereabouts(fault) for fault in leaves(group) if not isinstance(fault, OSError)]
+            if faults:
+                _log.error("a connection failed", faults=faults)
         finally:
             if self._socket is not None:
                 self._socket.abort()

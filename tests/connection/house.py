@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import AsyncIterator, Callable, MutableMapping
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, MutableMapping
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from functools import partial
 from itertools import count
 from random import Random
@@ -18,6 +18,7 @@ from attrs import define, field
 from actors import Actor, ActorRef, ActorSystem, Question, Supervisor
 from server.chat import Cursor, Fact, Refusal, StoreFailing
 from server.connection import Acceptor, Connections
+from server.listener import ListenerLimits
 from server.messages import (
     CatchUp,
     ConnectionInfo,
@@ -37,8 +38,11 @@ from server.messages import (
     Welcomed,
 )
 from server.protocol import OriginPolicy
+from tests.listener import raw
+from tests.simulated_socket import SimulatedSocket, connected
 
 from .happenings import EPOCH, GREETING, NOON
+from .lines import Peer
 
 PIPELINE = "p1"
 
@@ -241,10 +245,94 @@ class Client:
         return frames[:-1]
 
 
+@define(eq=False)
+class Offer:
+    """A handshake of which the TCP socket may be taken; to the acceptor, also the listener that offers it."""
+
+    socket: SimulatedSocket
+    serve: Callable[[], Awaitable[None]] | None = None
+    subprotocol: str | None = None
+    refused: tuple[int, str] | None = None
+    limits: ListenerLimits = field(factory=ListenerLimits)
+
+    @property
+    def listener(self) -> Offer:
+        return self
+
+    def hold_nowait(self, size: int) -> bool:
+        return True
+
+    def give_back(self, size: int) -> None: ...
+
+    async def accept(self, subprotocol: str | None) -> bytes:
+        await trio.lowlevel.checkpoint()
+        self.subprotocol = subprotocol
+        return b""
+
+    async def refuse(self, status: int, reason: str) -> None:
+        await trio.lowlevel.checkpoint()
+        self.refused = status, reason
+
+
+class StraightClient(Client):
+    """The same over a TCP connection in memory, whose socket the acceptor takes."""
+
+    def __init__(self, acceptor: Acceptor, query: str, subprotocols: list[str], room: float) -> None:
+        super().__init__(acceptor, query, subprotocols, room)
+        # With no room at all, not even one frame is taken from the server before it is read.
+        ours, theirs = connected(2**20 if room == math.inf else 64)
+        theirs.set_window(2**20)
+        self._offer = Offer(ours)
+        self._scope["extensions"] = {"triologue.stream": self._offer}
+        self._peer = Peer(theirs)
+        self._heard = 0
+
+    async def run(self) -> None:
+        await self._acceptor(self._scope, _unused, _unused)
+        self.subprotocol = self._offer.subprotocol
+        assert self._offer.serve is not None
+        await self._offer.serve()
+        self._offer.socket.abort()  # as the listener does, with whatever is left
+        self.served.set()
+
+    def send(self, frame: object) -> None:
+        text = frame if isinstance(frame, str) else json.dumps(frame)
+        self._peer.send(raw.frame(raw.TEXT, text))
+
+    def leave(self) -> None:
+        self._peer.socket.abort()
+
+    async def receive(self) -> Frame:
+        while self._heard == len(self._peer.frames):
+            await self._peer.socket.wait_readable()
+            self._peer.take(1)
+            assert not self._peer.ended, "the connection ended without a Close"
+            assert not self._peer.reset, "the connection was cut off"
+        opcode, payload = self._peer.frames[self._heard]
+        self._heard += 1
+        if opcode == raw.CLOSE:
+            self._peer.send(raw.frame(raw.CLOSE, payload))
+            return {"closed": self._peer.close}
+        frame: Frame = json.loads(payload)
+        return frame
+
+
+async def _unused(*_: object) -> Any:
+    raise AssertionError("a socket that was taken is not spoken to through its server")
+
+
+# Which clients a house has; and what opens one.
+Kind = type[Client]
+Opens = Callable[..., AbstractAsyncContextManager["House"]]
+
+
 class House:
-    def __init__(self, script: Script, root: Root, system: ActorSystem, nursery: trio.Nursery) -> None:
+    def __init__(
+        self, script: Script, root: Root, system: ActorSystem, nursery: trio.Nursery, kind: Kind
+    ) -> None:
         self.script = script
         self.system = system
+        self._kind = kind
         self._acceptor = root.acceptor
         self._nursery = nursery
 
@@ -253,7 +341,7 @@ class House:
     ) -> Client:
         """A client whose socket is being served; nothing was read from it."""
         subprotocols = offers if offers is not None else ["triologue.v1"] if level == 2 else []
-        client = Client(self._acceptor, query, subprotocols, room)
+        client = self._kind(self._acceptor, query, subprotocols, room)
         self._nursery.start_soon(client.run, name="client")
         await trio.testing.wait_all_tasks_blocked()
         return client
@@ -270,7 +358,9 @@ class House:
 
 
 @asynccontextmanager
-async def house(script: Script | None = None, *, mailbox: int = 256) -> AsyncIterator[House]:
+async def house(
+    script: Script | None = None, *, mailbox: int = 256, kind: Kind = Client
+) -> AsyncIterator[House]:
     """A house that lives as long as the block; within it nothing may take 20 seconds."""
     script = script or Script()
     system = ActorSystem()
@@ -279,6 +369,6 @@ async def house(script: Script | None = None, *, mailbox: int = 256) -> AsyncIte
         async with trio.open_nursery() as nursery:
             nursery.start_soon(lambda: system.run(lambda: root, name="house"))
             await root.ready.wait()
-            yield House(script, root, system, nursery)
+            yield House(script, root, system, nursery, kind)
             system.stop()
             nursery.cancel_scope.cancel()

@@ -10,7 +10,8 @@ from random import Random
 import trio
 
 from actors import ActorRef, ActorSystem, Supervisor
-from server.connection import Connections
+from server.connection import Connections, Greeting
+from server.connection.straight import StraightTransport
 from server.connection.transport import Frame
 from server.messages import Adopt, ConnectionMessage, ConnectionsMessage, Dialect
 
@@ -49,12 +50,12 @@ class GatedTransport:
 class Root(Supervisor):
     """A system with nothing but connections."""
 
-    def __init__(self, mailbox: int, mailbox_bytes: int, random: Random) -> None:
+    def __init__(self, mailbox: int, mailbox_bytes: int, greeting: Greeting, random: Random) -> None:
         self._make = partial(
             Connections,
             mailbox=mailbox,
             mailbox_bytes=mailbox_bytes,
-            greeting=GREETING,
+            greeting=greeting,
             patience=20.0,
             random=random,
         )
@@ -74,7 +75,9 @@ class World:
         self._connections = connections
         self._count = 0
 
-    async def adopt(self, transport: GatedTransport, dialect: Dialect) -> ActorRef[ConnectionMessage]:
+    async def adopt(
+        self, transport: GatedTransport | StraightTransport, dialect: Dialect
+    ) -> ActorRef[ConnectionMessage]:
         self._count += 1
         adopt = Adopt(f"c{self._count}", transport, dialect)
         return await self._connections.ask(adopt, timeout=10)
@@ -82,11 +85,15 @@ class World:
 
 @asynccontextmanager
 async def running(
-    *, mailbox: int = 256, mailbox_bytes: int = 2**20, random: Random | None = None
+    *,
+    mailbox: int = 256,
+    mailbox_bytes: int = 2**20,
+    heartbeat: float = GREETING.heartbeat,
+    random: Random | None = None,
 ) -> AsyncIterator[World]:
     """A system in which connections can live. It is stopped at the end, in good order."""
     system = ActorSystem()
-    root = Root(mailbox, mailbox_bytes, random or Random(1))
+    root = Root(mailbox, mailbox_bytes, Greeting(heartbeat, 1024), random or Random(1))
     async with trio.open_nursery() as nursery:
         nursery.start_soon(lambda: system.run(lambda: root, name="test"))
         await root.ready.wait()

@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pytest
+from trio.testing import wait_all_tasks_blocked
 
 from server.chat import (
     AtAll,
@@ -19,6 +20,7 @@ from server.chat import (
     StoreFailing,
 )
 from server.messages import (
+    TOO_SLOW,
     ConversationMessage,
     EditMessage,
     Join,
@@ -30,7 +32,7 @@ from server.messages import (
     StopReply,
 )
 
-from .house import Script, house
+from .house import Opens, Script
 
 CHAIN = [{"type": "Plain", "text": "Hi"}]
 REQUESTS: list[dict[str, Any]] = [
@@ -66,7 +68,7 @@ def fields(message: object) -> dict[str, Any]:
     ],
 )
 async def test_what_a_client_wants_is_asked_of_its_conversation(
-    frame: dict[str, Any], kind: type[Any], said: dict[str, Any]
+    house: Opens, frame: dict[str, Any], kind: type[Any], said: dict[str, Any]
 ) -> None:
     """In its user's name; that it was done is seen by what happens, and is not answered."""
     async with house() as here:
@@ -78,7 +80,7 @@ async def test_what_a_client_wants_is_asked_of_its_conversation(
         assert fields(question) == {**said, "by": "guest-00000001"}
 
 
-async def test_a_message_says_all_that_its_frame_does() -> None:
+async def test_a_message_says_all_that_its_frame_does(house: Opens) -> None:
     """Whose ids `client_msg_id` is one of, too."""
     async with house() as here:
         client = await here.connect("guest=0123456789abcdef")
@@ -106,7 +108,7 @@ async def test_a_message_says_all_that_its_frame_does() -> None:
 
 
 @pytest.mark.parametrize("duplicate", [False, True])
-async def test_a_message_with_a_name_is_acknowledged(duplicate: bool) -> None:
+async def test_a_message_with_a_name_is_acknowledged(house: Opens, duplicate: bool) -> None:
     """With what the conversation said of it."""
     async with house(Script(react=lambda _: Receipt(7, 9, duplicate))) as here:
         client = await here.connect()
@@ -116,7 +118,7 @@ async def test_a_message_with_a_name_is_acknowledged(duplicate: bool) -> None:
         assert answers == [ack]
 
 
-async def test_a_message_without_a_name_is_not() -> None:
+async def test_a_message_without_a_name_is_not(house: Opens) -> None:
     """There would be nothing to tell which it was."""
     async with house() as here:
         assert await (await here.connect()).answers({"message": CHAIN}) == []
@@ -124,7 +126,9 @@ async def test_a_message_without_a_name_is_not() -> None:
 
 @by_type
 @pytest.mark.parametrize("refusal", [Busy, Draining, StoreFailing, Conflict, Expired, NotAllowed])
-async def test_a_refusal_is_told_with_the_frame_s_name(frame: dict[str, Any], refusal: type[Refusal]) -> None:
+async def test_a_refusal_is_told_with_the_frame_s_name(
+    house: Opens, frame: dict[str, Any], refusal: type[Refusal]
+) -> None:
     """A refusal is no ack, and it says whether to try again."""
 
     def refuse(question: object) -> None:
@@ -146,7 +150,9 @@ async def test_a_refusal_is_told_with_the_frame_s_name(frame: dict[str, Any], re
 
 
 @by_type
-async def test_a_crash_of_the_conversation_is_an_error_to_try_again_after(frame: dict[str, Any]) -> None:
+async def test_a_crash_of_the_conversation_is_an_error_to_try_again_after(
+    house: Opens, frame: dict[str, Any]
+) -> None:
     """Nobody knows whether it was done; the socket lives, and the next frame is taken."""
     crashes = [True]
 
@@ -174,7 +180,9 @@ async def test_a_crash_of_the_conversation_is_an_error_to_try_again_after(frame:
         ("{", ("bad_request", "Invalid JSON format", None)),
     ],
 )
-async def test_a_bad_frame_is_told_with_its_name(frame: object, error: tuple[str, str, str | None]) -> None:
+async def test_a_bad_frame_is_told_with_its_name(
+    house: Opens, frame: object, error: tuple[str, str, str | None]
+) -> None:
     """If it has one that can be told; and the socket lives."""
     async with house() as here:
         (answer,) = await (await here.connect()).answers(frame)
@@ -185,14 +193,14 @@ async def test_a_bad_frame_is_told_with_its_name(frame: object, error: tuple[str
         assert asked(here.script) == []
 
 
-async def test_typing_is_taken_and_told_to_nobody() -> None:
+async def test_typing_is_taken_and_told_to_nobody(house: Opens) -> None:
     """Until there is somebody to be told; a client need not know."""
     async with house() as here:
         assert await (await here.connect()).answers({"type": "typing", "active": True}) == []
         assert asked(here.script) == []
 
 
-async def test_levels_0_and_1_are_as_they_were() -> None:
+async def test_levels_0_and_1_are_as_they_were(house: Opens) -> None:
     """Frames of level 2 are ignored there, and its fields are unknown ones."""
     async with house() as here:
         client = await here.connect(level=1)
@@ -204,3 +212,38 @@ async def test_levels_0_and_1_are_as_they_were() -> None:
         (question,) = asked(here.script)
         assert isinstance(question, Say)
         assert (question.client_msg_id, question.reply_to, question.expires_at) == (None, None, None)
+
+
+async def test_a_socket_is_held_until_its_goodbye_is_said(house: Opens) -> None:
+    """The server cuts off what nobody serves any more, and with it what the client has to hear."""
+
+    def stop(question: Any) -> Receipt:
+        here.script.members[0].ref.stop(TOO_SLOW)
+        return Receipt(1, 1)
+
+    async with house(Script(react=stop)) as here:
+        client = await here.open(room=0)
+        assert (await client.receive())["type"] == "connected"
+        client.send({"type": "message", "message": CHAIN, "client_msg_id": "x"})
+        await wait_all_tasks_blocked()
+        assert not client.served.is_set()
+        frame: dict[str, Any] = {}
+        while "closed" not in frame:
+            frame = await client.receive()
+
+        assert frame["closed"][0] == 4408
+        await client.served.wait()
+
+
+@pytest.mark.parametrize("many", [1, 40])
+async def test_who_is_sent_away_reads_why_whatever_it_is_saying(house: Opens, many: int) -> None:
+    """A restart and a client's next frame meet on the way, and it has to learn that it may come again."""
+    async with house() as here:
+        client = await here.connect()
+        here.script.members[0].ref.stop("the server ends")
+        for _ in range(many):
+            client.send({"type": "ping"})
+        await wait_all_tasks_blocked()
+
+        assert (await client.receive())["closed"][0] == 1012
+        await client.served.wait()

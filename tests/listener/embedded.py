@@ -20,13 +20,12 @@ class Announcement:
             print(f"Running on {url} (embedded)", file=sys.stderr, flush=True)
 
 
-async def main() -> None:
+async def main(served: Any) -> None:
     certificate = os.environ.get("CERTIFICATE")
-    served: Any = app
     await run(
         served, bind=sys.argv[1:], certfile=certificate, keyfile=certificate, task_status=Announcement()
     )
 
 
 if __name__ == "__main__":
-    trio.run(main)
+    trio.run(main, app)

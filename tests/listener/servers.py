@@ -1,4 +1,5 @@
-"""Servers in processes of their own: stock hypercorn, guarded hypercorn, and `server.listener.run`."""
+"""Servers in processes of their own: stock hypercorn, guarded hypercorn, and `server.listener.run`, embedded,
+or with an application that takes the TCP sockets of plain WebSockets itself (straight)."""
 
 from __future__ import annotations
 
@@ -17,7 +18,9 @@ import attrs
 import trio
 
 ROOT = Path(__file__).parents[2]
-Kind = Literal["stock", "guarded", "embedded"]
+Kind = Literal["stock", "guarded", "embedded", "straight"]
+# Both paths that a WebSocket may go.
+PATHS: tuple[Kind, ...] = ("embedded", "straight")
 
 _RUNNING = re.compile(r"Running on (\w+)://\S+?:(\d+) ")
 # Seconds after which a test hangs instead of waiting; nothing takes this long.
@@ -101,8 +104,8 @@ async def serving(
     has to get *ready*, has failed to.
     """
     python = [sys.executable, "-W", "error::ResourceWarning", "-m"]
-    if kind == "embedded":
-        command = [*python, "tests.listener.embedded", bind]
+    if kind in PATHS:
+        command = [*python, f"tests.listener.{kind}", bind]
     else:
         module = "tests.listener.apps:app" if kind == "stock" else "tests.listener.guarded:app"
         command = [*python, "hypercorn", "--worker-class", "trio", "--bind", bind, *options, module]

@@ -13,7 +13,7 @@ from hypercorn.trio.worker_context import WorkerContext
 from server.listener.connection import Connection
 from server.listener.listener import Listener
 from tests.listener.raw import TEXT, close_frame, connect, frame, upgrade, websocket
-from tests.listener.servers import PATIENCE, serving
+from tests.listener.servers import PATHS, PATIENCE, Kind, serving
 
 KILLERS = {
     "a frame ahead of the accept": upgrade("/echo") + frame(TEXT, "early"),
@@ -97,9 +97,10 @@ async def test_a_bad_request_is_told_so(attack: bytes, status: int) -> None:
             assert await peer.status() == status
 
 
-async def test_a_refused_handshake_is_closed() -> None:
+@pytest.mark.parametrize("kind", PATHS)
+async def test_a_refused_handshake_is_closed(kind: Kind) -> None:
     """hypercorn leaves the peer waiting on a connection on which nothing can follow."""
-    async with serving("embedded") as server, await connect(server.port) as peer:
+    async with serving(kind) as server, await connect(server.port) as peer:
         with trio.fail_after(PATIENCE):
             await peer.send(HARMLESS_TO_STOCK["no key"])
 
@@ -107,9 +108,10 @@ async def test_a_refused_handshake_is_closed() -> None:
             assert await peer.end() == b""
 
 
-async def test_frames_ahead_of_the_accept_wait_for_it() -> None:
+@pytest.mark.parametrize("kind", PATHS)
+async def test_frames_ahead_of_the_accept_wait_for_it(kind: Kind) -> None:
     """Nothing is lost of what a hasty peer sent."""
-    async with serving("embedded") as server, await connect(server.port) as peer:
+    async with serving(kind) as server, await connect(server.port) as peer:
         await peer.send(upgrade("/late-accept") + frame(TEXT, "early"))
         await server.get("/wait?late_accept:waiting")
         await peer.send(frame(TEXT, "later"))
@@ -119,9 +121,10 @@ async def test_frames_ahead_of_the_accept_wait_for_it() -> None:
             assert [await peer.message(), await peer.message()] == ["early", "later"]
 
 
-async def test_frames_ahead_of_a_refusal_are_dropped() -> None:
+@pytest.mark.parametrize("kind", PATHS)
+async def test_frames_ahead_of_a_refusal_are_dropped(kind: Kind) -> None:
     """They belong to a socket that never was."""
-    async with serving("embedded") as server, await connect(server.port) as peer:
+    async with serving(kind) as server, await connect(server.port) as peer:
         await peer.send(upgrade("/late-refusal") + frame(TEXT, "early") * 10_000)
         await server.get("/wait?late_refusal:waiting")
         await server.get("/note?go")

@@ -5,28 +5,9 @@ from __future__ import annotations
 import pytest
 import trio
 
-from tests.listener.raw import BINARY, CLOSE, PING, PONG, TEXT, close_frame, frame, header, websocket
-from tests.listener.servers import PATIENCE, serving
-
-VIOLATIONS = {
-    "an unmasked frame": (frame(TEXT, "x", masked=False), 1002),
-    "an unknown opcode": (frame(3, "x"), 1002),
-    "a reserved bit": (bytes([0xA1]) + frame(TEXT, "x")[1:], 1002),
-    "a fragmented ping": (frame(PING, fin=False), 1002),
-    "a ping of 126 bytes": (header(PING, 126) + bytes(126), 1002),
-    "a continuation of nothing": (frame(0, "x"), 1002),
-    "a message within a message": (frame(TEXT, "x", fin=False) + frame(TEXT, "y"), 1002),
-    "a length with its top bit set": (bytes([0x82, 0xFF]) + b"\xff" * 12, 1002),
-    "a length longer than it needs": (bytes([0x82, 0xFE, 0, 5]) + bytes(9), 1002),
-    "a close code of one byte": (frame(CLOSE, b"\x03"), 1002),
-    "a close code below 1000": (close_frame(999), 1002),
-    "a close code nobody may send": (close_frame(1006), 1002),
-    "a close code nobody defined": (close_frame(1999), 1002),
-    "a close reason that is no UTF-8": (close_frame(1000, b"\xff"), 1007),
-    "a text that is no UTF-8": (frame(TEXT, b"\xc3\x28"), 1007),
-    "a text cut within a character": (frame(TEXT, b"\xe2\x82"), 1007),
-    "a surrogate": (frame(TEXT, b"\xed\xa0\x80"), 1007),
-}
+from tests.listener.raw import BINARY, CLOSE, PING, PONG, TEXT, close_frame, frame, websocket
+from tests.listener.servers import PATHS, PATIENCE, Kind, serving
+from tests.listener.violations import VIOLATIONS
 
 
 async def test_stock_hypercorn_always_says_1006() -> None:
@@ -37,20 +18,23 @@ async def test_stock_hypercorn_always_says_1006() -> None:
         assert await server.get("/wait?echo:1006") == "seen"
 
 
-@pytest.mark.parametrize("code", [1000, 1001, 3000, 4001])
-async def test_the_application_gets_the_code_its_peer_gave(code: int) -> None:
+@pytest.mark.parametrize("kind", PATHS)
+async def test_the_application_gets_the_code_its_peer_gave(kind: Kind) -> None:
     """A page that was left is no network fault."""
-    async with serving("embedded") as server, await websocket(server.port) as peer:
-        await peer.send(close_frame(code))
-        with trio.fail_after(PATIENCE):
-            assert await peer.close_code() == code
-            assert await peer.end() == b""
-        assert await server.get(f"/wait?echo:{code}") == "seen"
+    async with serving(kind) as server:
+        for code in (1000, 1001, 3000, 4001):
+            async with await websocket(server.port) as peer:
+                await peer.send(close_frame(code))
+                with trio.fail_after(PATIENCE):
+                    assert await peer.close_code() == code
+                    assert await peer.end() == b""
+            assert await server.get(f"/wait?echo:{code}") == "seen"
 
 
-async def test_a_close_without_a_code_is_1005() -> None:
+@pytest.mark.parametrize("kind", PATHS)
+async def test_a_close_without_a_code_is_1005(kind: Kind) -> None:
     """RFC 6455, 7.1.5."""
-    async with serving("embedded") as server, await websocket(server.port) as peer:
+    async with serving(kind) as server, await websocket(server.port) as peer:
         await peer.send(frame(CLOSE))
         with trio.fail_after(PATIENCE):
             assert await peer.close_code() == 1005
@@ -58,18 +42,20 @@ async def test_a_close_without_a_code_is_1005() -> None:
 
 
 @pytest.mark.parametrize("how", ["end of file", "reset"])
-async def test_a_connection_cut_off_is_1006(how: str) -> None:
+@pytest.mark.parametrize("kind", PATHS)
+async def test_a_connection_cut_off_is_1006(kind: Kind, how: str) -> None:
     """RFC 6455, 7.1.5."""
-    async with serving("embedded") as server:
+    async with serving(kind) as server:
         async with await websocket(server.port) as peer:
             if how == "reset":
                 peer.reset()
         assert await server.get("/wait?echo:1006") == "seen"
 
 
-async def test_last_words_are_heard_though_nothing_can_be_sent_any_more() -> None:
+@pytest.mark.parametrize("kind", PATHS)
+async def test_last_words_are_heard_though_nothing_can_be_sent_any_more(kind: Kind) -> None:
     """A peer that closes in the midst of our stream said why; only our sends fail."""
-    async with serving("embedded") as server:
+    async with serving(kind) as server:
         async with await websocket(server.port, "/flood") as peer:
             await peer.send(close_frame(4002))
             await server.get("/stuck")
@@ -84,9 +70,10 @@ async def test_stock_hypercorn_drops_a_violator_without_a_word() -> None:
             assert await peer.close_code() is None
 
 
-async def test_a_violation_is_closed_with_the_code_of_its_kind() -> None:
+@pytest.mark.parametrize("kind", PATHS)
+async def test_a_violation_is_closed_with_the_code_of_its_kind(kind: Kind) -> None:
     """RFC 6455, 7.4.1; peer and application are told the same."""
-    async with serving("embedded") as server:
+    async with serving(kind) as server:
         for name, (violation, code) in VIOLATIONS.items():
             async with await websocket(server.port) as peer:
                 await peer.send(violation)
@@ -119,9 +106,10 @@ async def test_sending_to_nobody_lets_everybody_else_run() -> None:
         assert await server.get("/wait?late_send:stopped") == "seen"
 
 
-async def test_a_close_is_read_whatever_the_peer_was_sending() -> None:
+@pytest.mark.parametrize("kind", PATHS)
+async def test_a_close_is_read_whatever_the_peer_was_sending(kind: Kind) -> None:
     """Closing over unread input sends RST, which would take the Close with it."""
-    async with serving("embedded") as server:
+    async with serving(kind) as server:
         for _ in range(20):
             async with await websocket(server.port, "/leave?code=4404&reason=gone") as peer:
                 await peer.send(frame(BINARY, bytes(2**20)) * 3)
@@ -131,9 +119,10 @@ async def test_a_close_is_read_whatever_the_peer_was_sending() -> None:
                     assert await peer.end() == b""
 
 
-async def test_a_peer_that_never_answers_a_close_is_left() -> None:
+@pytest.mark.parametrize("kind", PATHS)
+async def test_a_peer_that_never_answers_a_close_is_left(kind: Kind) -> None:
     """One that never will must not keep a task."""
-    async with serving("embedded") as server, await websocket(server.port, "/leave?code=4408") as peer:
+    async with serving(kind) as server, await websocket(server.port, "/leave?code=4408") as peer:
         with trio.fail_after(PATIENCE):
             assert await peer.close_code() == 4408
             assert await peer.end() == b""
@@ -147,9 +136,10 @@ async def test_a_code_that_must_not_be_sent_is_not(code: int) -> None:
             assert await peer.close_code() in {1000, 1005}
 
 
-async def test_a_ping_is_answered_in_kind() -> None:
+@pytest.mark.parametrize("kind", PATHS)
+async def test_a_ping_is_answered_in_kind(kind: Kind) -> None:
     """RFC 6455, 5.5.3: the pong carries the ping's payload, amid the fragments of a message as well."""
-    async with serving("embedded") as server, await websocket(server.port) as peer:
+    async with serving(kind) as server, await websocket(server.port) as peer:
         await peer.send(frame(TEXT, "ab", fin=False) + frame(PING, "now") + frame(0, "cd"))
         with trio.fail_after(PATIENCE):
             assert await peer.frame() == (PONG, b"now")

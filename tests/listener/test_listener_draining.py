@@ -13,7 +13,7 @@ import trio.testing
 
 from server.listener import Listener, ListenerLimits, run
 from tests.listener.raw import TEXT, close_frame, connect, frame, upgrade, websocket
-from tests.listener.servers import PATIENCE, Kind, serving
+from tests.listener.servers import PATHS, PATIENCE, Kind, serving
 
 OURS: list[Kind] = ["guarded", "embedded"]
 
@@ -67,9 +67,10 @@ async def test_the_application_shuts_down_when_the_process_group_is_signalled(
         assert not any("Traceback" in line for line in server.lines)
 
 
-async def test_an_idle_connection_ends_with_the_server() -> None:
+@pytest.mark.parametrize("kind", PATHS)
+async def test_an_idle_connection_ends_with_the_server(kind: Kind) -> None:
     """A browser's spare connection must not hold up a deploy."""
-    async with serving("embedded", LIMITS={"drain": 1e6}) as server, await connect(server.port) as peer:
+    async with serving(kind, LIMITS={"drain": 1e6}) as server, await connect(server.port) as peer:
         await peer.send(b"GET / HTTP/1.1\r\nhost: x\r\n\r\n")
         with trio.fail_after(PATIENCE):
             assert await peer.status() == 200
@@ -114,10 +115,11 @@ async def test_new_connections_are_refused_in_the_drain() -> None:
             await connect(server.port)
 
 
-async def test_a_second_signal_waits_for_nobody() -> None:
+@pytest.mark.parametrize("kind", PATHS)
+async def test_a_second_signal_waits_for_nobody(kind: Kind) -> None:
     """Whoever sends it has waited long enough."""
     async with (
-        serving("embedded", LIMITS={"drain": 1e6}) as server,
+        serving(kind, LIMITS={"drain": 1e6}) as server,
         await websocket(server.port) as witness,
         await websocket(server.port, "/hold") as peer,
     ):
@@ -131,9 +133,10 @@ async def test_a_second_signal_waits_for_nobody() -> None:
         assert await server.exit_code() == 0
 
 
-async def test_an_application_can_end_its_server() -> None:
+@pytest.mark.parametrize("kind", PATHS)
+async def test_an_application_can_end_its_server(kind: Kind) -> None:
     """A drain by REST is as good as one by signal."""
-    async with serving("embedded") as server, await websocket(server.port) as peer:
+    async with serving(kind) as server, await websocket(server.port) as peer:
         await server.get("/terminate")
         with trio.fail_after(PATIENCE):
             assert await peer.close_code() == 1012
@@ -172,9 +175,10 @@ async def test_a_crash_of_the_lifespan_ends_the_server() -> None:
         assert sum("RuntimeError: the root actor died" in line for line in server.lines) == 1
 
 
-async def test_an_upgrade_does_not_survive_the_drain_half_done() -> None:
+@pytest.mark.parametrize("kind", PATHS)
+async def test_an_upgrade_does_not_survive_the_drain_half_done(kind: Kind) -> None:
     """A handshake nobody answers is cut with the rest."""
-    async with serving("embedded", LIMITS={"drain": 0}) as server, await connect(server.port) as peer:
+    async with serving(kind, LIMITS={"drain": 0}) as server, await connect(server.port) as peer:
         await peer.send(upgrade("/late-accept") + frame(TEXT, "early"))
         await server.get("/wait?late_accept:waiting")
         server.signal(signal.SIGTERM)

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
 import trio
 
 from tests.listener.raw import BINARY, PING, PONG, TEXT, Raw, frame, websocket
-from tests.listener.servers import PATIENCE, serving
+from tests.listener.servers import PATHS, PATIENCE, Kind, serving
 
 QUICK = {"ping_interval": 0.1, "pong_timeout": 0.2}
 
@@ -29,18 +30,20 @@ async def test_stock_hypercorn_pings_the_dead_for_ever(tmp_path: Path) -> None:
             await pinged(peer, 20)
 
 
-async def test_a_peer_of_whom_nothing_is_heard_is_cut_off() -> None:
+@pytest.mark.parametrize("kind", PATHS)
+async def test_a_peer_of_whom_nothing_is_heard_is_cut_off(kind: Kind) -> None:
     """A phone out of reach never says goodbye."""
-    async with serving("embedded", LIMITS=QUICK) as server, await websocket(server.port) as peer:
+    async with serving(kind, LIMITS=QUICK) as server, await websocket(server.port) as peer:
         with trio.fail_after(PATIENCE):
             await pinged(peer, 1)
             await peer.end()
         assert await server.get("/wait?echo:1006") == "seen"
 
 
-async def test_a_peer_that_answers_pings_stays() -> None:
+@pytest.mark.parametrize("kind", PATHS)
+async def test_a_peer_that_answers_pings_stays(kind: Kind) -> None:
     """It need not have anything to say."""
-    async with serving("embedded", LIMITS=QUICK) as server, await websocket(server.port) as peer:
+    async with serving(kind, LIMITS=QUICK) as server, await websocket(server.port) as peer:
         with trio.fail_after(PATIENCE):
             for _ in range(10):
                 await pinged(peer, 1)
@@ -49,9 +52,10 @@ async def test_a_peer_that_answers_pings_stays() -> None:
             assert await peer.message() == "still here"
 
 
-async def test_any_sign_of_life_will_do() -> None:
+@pytest.mark.parametrize("kind", PATHS)
+async def test_any_sign_of_life_will_do(kind: Kind) -> None:
     """A peer in the midst of a large message cannot answer between its fragments' bytes."""
-    async with serving("embedded", LIMITS=QUICK) as server, await websocket(server.port) as peer:
+    async with serving(kind, LIMITS=QUICK) as server, await websocket(server.port) as peer:
         with trio.fail_after(PATIENCE):
             for index in range(10):
                 await pinged(peer, 1)
@@ -60,9 +64,10 @@ async def test_any_sign_of_life_will_do() -> None:
             assert await peer.message() == "x" * 10 + "!"
 
 
-async def test_a_peer_is_not_blamed_for_a_busy_application() -> None:
+@pytest.mark.parametrize("kind", PATHS)
+async def test_a_peer_is_not_blamed_for_a_busy_application(kind: Kind) -> None:
     """While nobody reads its socket, its pongs lie in the kernel."""
-    async with serving("embedded", LIMITS=QUICK) as server, await websocket(server.port, "/hold") as peer:
+    async with serving(kind, LIMITS=QUICK) as server, await websocket(server.port, "/hold") as peer:
         with trio.fail_after(PATIENCE):
             # One lies in the inbox, the next is in the reader's hands, the last in the kernel's.
             for _ in range(3):

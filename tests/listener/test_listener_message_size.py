@@ -17,7 +17,7 @@ from tests.listener.raw import (
     upgrade,
     websocket,
 )
-from tests.listener.servers import PATIENCE, serving
+from tests.listener.servers import PATHS, PATIENCE, Kind, serving
 
 MEGABYTE = 2**20
 SMALL = {"message_size": 1000}
@@ -45,9 +45,10 @@ async def test_stock_hypercorn_buffers_what_it_refused() -> None:
     assert after["rss"] - before["rss"] > 60 * MEGABYTE
 
 
-async def test_memory_stays_flat_while_two_hundred_megabytes_are_pushed() -> None:
+@pytest.mark.parametrize("kind", PATHS)
+async def test_memory_stays_flat_while_two_hundred_megabytes_are_pushed(kind: Kind) -> None:
     """Otherwise a handful of strangers fill the machine."""
-    async with serving("embedded") as server, await websocket(server.port, "/count") as peer:
+    async with serving(kind) as server, await websocket(server.port, "/count") as peer:
         before = await server.get("/status")
         codes: list[int | None] = []
 
@@ -72,56 +73,51 @@ async def test_stock_hypercorn_counts_characters() -> None:
             assert await peer.message() == "6000000"
 
 
-@pytest.mark.parametrize(
-    "fitting",
-    [
-        frame(TEXT, "x" * 1000),
-        frame(BINARY, bytes(1000)),
-        frame(TEXT, "€" * 333 + "x"),
-        frame(TEXT, "x" * 999, fin=False) + frame(0, fin=False) * 100 + frame(0, "x"),
-    ],
-    ids=["text", "binary", "wide text", "fragments"],
-)
-async def test_a_message_of_the_largest_size_passes_again_and_again(fitting: bytes) -> None:
+FITTING = {
+    "text": frame(TEXT, "x" * 1000),
+    "binary": frame(BINARY, bytes(1000)),
+    "wide text": frame(TEXT, "€" * 333 + "x"),
+    "fragments": frame(TEXT, "x" * 999, fin=False) + frame(0, fin=False) * 100 + frame(0, "x"),
+}
+OVERSIZE = {
+    "text": frame(TEXT, "x" * 1001),
+    "binary": frame(BINARY, bytes(1001)),
+    "wide text": frame(TEXT, "€" * 334),
+    "fragments": frame(TEXT, "x" * 999, fin=False) + frame(0, "€"),
+    "announced fragment": frame(BINARY, bytes(999), fin=False) + header(0, 2),
+    "announced": header(BINARY, 2**62),
+    "announced by one": header(TEXT, 1001),
+}
+
+
+@pytest.mark.parametrize("kind", PATHS)
+async def test_a_message_of_the_largest_size_passes_again_and_again(kind: Kind) -> None:
     """The limit is the message's, not the connection's."""
-    async with (
-        serving("embedded", LIMITS=SMALL) as server,
-        await websocket(server.port, "/count") as peer,
-    ):
-        for _ in range(3):
+    async with serving(kind, LIMITS=SMALL) as server, await websocket(server.port, "/count") as peer:
+        for name, fitting in [*FITTING.items()] * 3:
             await peer.send(fitting)
             with trio.fail_after(PATIENCE):
-                assert await peer.message() in {"1000", "334"}
+                assert await peer.message() in {"1000", "334"}, name
 
 
-@pytest.mark.parametrize(
-    "oversize",
-    [
-        frame(TEXT, "x" * 1001),
-        frame(BINARY, bytes(1001)),
-        frame(TEXT, "€" * 334),
-        frame(TEXT, "x" * 999, fin=False) + frame(0, "€"),
-        frame(BINARY, bytes(999), fin=False) + header(0, 2),
-        header(BINARY, 2**62),
-        header(TEXT, 1001),
-    ],
-    ids=["text", "binary", "wide text", "fragments", "announced fragment", "announced", "announced by one"],
-)
-async def test_one_byte_more_is_refused_as_soon_as_it_is_known(oversize: bytes) -> None:
+@pytest.mark.parametrize("kind", PATHS)
+async def test_one_byte_more_is_refused_as_soon_as_it_is_known(kind: Kind) -> None:
     """1009 tells a client that repeating itself will not help; the application hears the same."""
-    async with serving("embedded", LIMITS=SMALL) as server:
-        async with await websocket(server.port, "/count") as peer:
-            await peer.send(oversize)
-            with trio.fail_after(PATIENCE):
-                assert await peer.close_code() == 1009
-                assert await peer.end() == b""
+    async with serving(kind, LIMITS=SMALL) as server:
+        for name, oversize in OVERSIZE.items():
+            async with await websocket(server.port, "/count") as peer:
+                await peer.send(oversize)
+                with trio.fail_after(PATIENCE):
+                    assert await peer.close_code() == 1009, name
+                    assert await peer.end() == b"", name
         assert await server.get("/wait?count:1009") == "seen"
 
 
-async def test_a_refused_peer_reads_the_code_whatever_it_was_sending() -> None:
+@pytest.mark.parametrize("kind", PATHS)
+async def test_a_refused_peer_reads_the_code_whatever_it_was_sending(kind: Kind) -> None:
     """Closing over unread input sends RST, which would take the Close with it."""
     async with (
-        serving("embedded", LIMITS=SMALL) as server,
+        serving(kind, LIMITS=SMALL) as server,
         await websocket(server.port, "/count") as peer,
     ):
         await peer.send(frame(BINARY, bytes(20 * MEGABYTE)))
@@ -145,9 +141,10 @@ async def test_compression_is_negotiated_by_stock_hypercorn_only(kind: str) -> N
     assert negotiated is (kind == "stock")
 
 
-async def test_a_compressed_frame_is_a_protocol_error() -> None:
+@pytest.mark.parametrize("kind", PATHS)
+async def test_a_compressed_frame_is_a_protocol_error(kind: Kind) -> None:
     """Its reserved bit has no meaning where nothing was negotiated (RFC 6455, 5.2)."""
-    async with serving("embedded") as server, await websocket(server.port) as peer:
+    async with serving(kind) as server, await websocket(server.port) as peer:
         await peer.send(bytes([0xC1]) + frame(TEXT, "x")[1:])
         with trio.fail_after(PATIENCE):
             assert await peer.close_code() == 1002

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import signal
 
+import pytest
 import trio
 
 from tests.listener.raw import TEXT, connect, frame, upgrade, websocket
-from tests.listener.servers import PATIENCE, serving
+from tests.listener.servers import PATHS, PATIENCE, Kind, serving
 
 LONG = 1e6
 
@@ -25,10 +26,11 @@ async def test_stock_hypercorn_waits_for_ever_for_a_peer_that_stopped_reading() 
     assert waiting.cancelled_caught
 
 
-async def test_a_peer_that_stopped_reading_is_aborted() -> None:
+@pytest.mark.parametrize("kind", PATHS)
+async def test_a_peer_that_stopped_reading_is_aborted(kind: Kind) -> None:
     """Its socket's buffers and its application's task are held for nobody."""
     async with (
-        serving("embedded", LIMITS={"send_timeout": 0.2}) as server,
+        serving(kind, LIMITS={"send_timeout": 0.2}) as server,
         await connect(server.port) as peer,
         await websocket(server.port) as witness,
     ):
@@ -39,10 +41,11 @@ async def test_a_peer_that_stopped_reading_is_aborted() -> None:
         assert await witness.message() == "still there?"
 
 
-async def test_shutdown_does_not_wait_for_a_peer_that_stopped_reading() -> None:
+@pytest.mark.parametrize("kind", ["guarded", "straight"])
+async def test_shutdown_does_not_wait_for_a_peer_that_stopped_reading(kind: Kind) -> None:
     """A deploy must not hang on one stalled phone."""
     async with (
-        serving("guarded", LIMITS={"send_timeout": LONG, "drain": 0}) as server,
+        serving(kind, LIMITS={"send_timeout": LONG, "drain": 0}) as server,
         await connect(server.port) as peer,
     ):
         await peer.send(upgrade("/flood"))

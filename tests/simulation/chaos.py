@@ -1,4 +1,4 @@
-"""Who is struck, and when: by the clock, and in the middle of what the store is asked to do."""
+"""Who is struck, and when: by the clock, in the middle of what the store is asked to do, and of frames."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from .process import Process
 
 # More would make every run a heap of ruins.
 MOST = 8
-# How often a call of the store is a moment to strike.
-AT_A_CALL = 0.04
+# How often a call of the store is a moment to strike; and a frame that is partly written.
+AT_A_CALL, AT_A_FRAME = 0.04, 0.01
 # A crash is mended within a second.
 MENDED = ("storage", "registry", "conversation")
 
@@ -62,6 +62,18 @@ class Chaos:
         """Something delicate is going on: perhaps strike in the midst of it."""
         if self._nursery is not None and self._left > 0 and self._dice.random() < AT_A_CALL:
             self._nursery.start_soon(self._strike_soon)
+
+    def half_written(self, connection: str) -> None:
+        """A frame is half written: perhaps strike its connection, as soon as anybody has a turn."""
+        if self._nursery is None or self._left <= 0 or "connection" not in self._plan.strikes:
+            return
+        if self._dice.random() < AT_A_FRAME:
+            self._left -= 1
+            self._nursery.start_soon(self._strike_at, f"{BELOW['connection']}{connection}")
+
+    async def _strike_at(self, connection: str) -> None:
+        if self.process is not None and not self.process.gone:
+            self.process.crash(connection, kind="connection")
 
     async def _strike_soon(self) -> None:
         await trio.sleep(self._dice.random() * self._plan.latency)

@@ -6,12 +6,15 @@ from collections import Counter
 
 from actors import ActorSystem, State
 from server.chat import ConversationKey, HistoryReset
+from server.listener import Listener
 from server.storage import Store
 
 from .client import Client
 from .court import Court
 from .journal import Journal
+from .straight_wire import StraightWire
 from .truth import Annals, Truth
+from .wire import Wire
 
 
 def is_settled(annals: Annals) -> bool:
@@ -127,6 +130,15 @@ def check_clients(clients: list[Client], truth: Truth, journal: Journal) -> None
             journal.broken("every stream ends", f"{witness.name}: {list(witness.replies.said)}")
         if witness.owes_gap:
             journal.broken("P4 gap", f"{witness.name} was not resumed, and not told why")
+
+
+def check_written(wires: list[Wire], listener: Listener, journal: Journal) -> None:
+    """No byte is left in a transport: no frame is partly written, and nothing held of those that came."""
+    for wire in wires:
+        if isinstance(wire, StraightWire) and not wire.gone and wire.recorded.torn:
+            journal.broken("in the end all is written", f"but for the end of a frame to {wire.name}")
+    if listener.partial_bytes:
+        journal.broken("in the end nothing is held", f"{listener.partial_bytes} bytes of messages")
 
 
 def busy(system: ActorSystem) -> list[str]:

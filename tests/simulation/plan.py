@@ -13,6 +13,8 @@ from attrs import frozen
 
 from server.chat import ConversationKey, SessionType
 
+from .straight_wire import Weather
+
 PIPELINES = {
     "plain": "00000000-0000-4000-8000-0000000000a1",
     "resuming": "00000000-0000-4000-8000-0000000000a2",
@@ -82,6 +84,7 @@ class Plan:
         moods: What models may do besides answering.
         storm: How long things go wrong.
         facts_a_page: How many facts a newcomer reads at once.
+        weather: What the network is like.
     """
 
     seed: int
@@ -99,6 +102,7 @@ class Plan:
     drain: float
     idle: float
     trims: bool
+    weather: Weather
 
 
 def plan_of(seed: int) -> Plan:
@@ -123,6 +127,11 @@ def plan_of(seed: int) -> Plan:
         drain=dice.choice([0.0, 0.5, 3.0]),
         idle=dice.choice([1.0, 300.0]),
         trims=dice.random() < 0.15,
+        weather=Weather(
+            window=dice.choice([100, 400, 2000, 2**16]),
+            short=dice.random() < 0.7,
+            stalls=not calm and dice.random() < 0.5,
+        ),
     )
 
 

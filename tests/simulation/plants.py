@@ -15,12 +15,15 @@ import trio
 from attrs import evolve
 
 from server.chat import Command, Post
+from server.connection.straight import Socket
 from server.storage import Store, StoreError
 
 from .run import Run
-from .wire import Wire
+from .wire import AsgiWire
 from .witness import Witness
 
+# A Ping of the heartbeat, and how a Close begins.
+PING_FRAME, CLOSE_FRAME = b"\x89\x00", 0x88
 SEQ_BEARING = ("user_message", "edited", "recalled", "reset", "read")
 
 
@@ -123,7 +126,7 @@ def _on_the_wire(
     def stage(run: Run) -> None:
         dice = Random(f"plant wire {run.plan.seed}")
 
-        def wrap(wire: Wire, witness: Witness) -> Wire:
+        def wrap(wire: AsgiWire, witness: Witness) -> AsgiWire:
             send, texts = wire.asgi_send, list[str]()
 
             async def planted(event: dict[str, Any]) -> None:
@@ -138,6 +141,7 @@ def _on_the_wire(
             return wire
 
         run.wrap_wire = wrap
+        run.straight = 0.0
 
     return stage
 
@@ -171,6 +175,50 @@ def _second_final(dice: Random, _: Witness, frame: dict[str, Any], texts: list[s
     return [texts[-1]] * (2 if _is_final(frame) and dice.random() < 0.03 else 1)
 
 
+def _on_the_socket(
+    written: Callable[[Random, Socket, bytes, int], int],
+) -> Callable[[Run], None]:
+    """A plant between the server and its socket: *written* is told what of some bytes was taken just now, may
+    write more, and says what the server believes was taken."""
+
+    def stage(run: Run) -> None:
+        dice = Random(f"plant socket {run.plan.seed}")
+
+        class Planted:
+            def __init__(self, socket: Socket) -> None:
+                self._socket = socket
+
+            def __getattr__(self, name: str) -> Any:
+                return getattr(self._socket, name)
+
+            def send_nowait(self, data: bytes | memoryview) -> int:
+                return written(dice, self._socket, bytes(data), self._socket.send_nowait(data))
+
+        run.wrap_socket = lambda socket, _: Planted(socket)
+
+    return stage
+
+
+def _lost_byte(dice: Random, _: Socket, data: bytes, taken: int) -> int:
+    return taken + 1 if 0 < taken < len(data) and dice.random() < 0.02 else taken
+
+
+def _byte_again(dice: Random, _: Socket, data: bytes, taken: int) -> int:
+    return taken - 1 if 0 < taken < len(data) and dice.random() < 0.02 else taken
+
+
+def _overtaking_ping(dice: Random, socket: Socket, data: bytes, taken: int) -> int:
+    if 0 < taken < len(data) and dice.random() < 0.02:
+        socket.send_nowait(PING_FRAME)
+    return taken
+
+
+def _ping_after_close(dice: Random, socket: Socket, data: bytes, taken: int) -> int:
+    if data[0] == CLOSE_FRAME and taken == len(data) and dice.random() < 0.1:
+        socket.send_nowait(PING_FRAME)
+    return taken
+
+
 PLANTS: dict[str, Callable[[Run], None]] = {
     "ack before commit": ack_before_commit,
     "no dedupe": no_dedupe,
@@ -179,4 +227,8 @@ PLANTS: dict[str, Callable[[Run], None]] = {
     "hole in live events": _on_the_wire(_live_hole),
     "second final": _on_the_wire(_second_final),
     "commit lost at a power cut": unsynced,
+    "byte lost at a short write": _on_the_socket(_lost_byte),
+    "byte written twice": _on_the_socket(_byte_again),
+    "frame within another": _on_the_socket(_overtaking_ping),
+    "frame after Close": _on_the_socket(_ping_after_close),
 }

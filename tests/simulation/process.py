@@ -5,19 +5,22 @@ Simulated are the clock, ids, dice, sockets and where the store's calls run; eve
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from itertools import count
 from random import Random
-from typing import Any
+from typing import Any, cast
 
 import trio
 
 from actors import ActorError, ActorSystem
-from server.assembly import Doors, Life, Root, World
+from server.assembly import Doors, Life, Root, World, listener_limits
 from server.chat import ConversationKey
 from server.config import Config, History, Limits, Retention, Timeouts
+from server.listener import Listener
+from server.listener.hand_over import Offer
+from server.listener.upgrade import recognise
 from server.pipeline import PipelineSpec
 from server.storage import Store
 
@@ -26,7 +29,8 @@ from .journal import Journal
 from .models import IDLE_TIMEOUT, TOTAL_TIMEOUT, Moods, Moody
 from .plan import PIPELINES, Plan
 from .store import Execution
-from .wire import Wire
+from .straight_wire import StraightWire
+from .wire import AsgiWire, Wire
 from .witness import Witness
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
@@ -79,9 +83,9 @@ class Process:
         moods: Moods,
         faults: Faults,
         journal: Journal,
-        wrap_wire: Callable[[Wire, Witness], Wire],
+        new_wire: Callable[[Witness], Wire],
     ) -> None:
-        self._wrap_wire = wrap_wire
+        self._new_wire = new_wire
         self._number = number
         self._plan = plan
         self._store = store
@@ -93,8 +97,9 @@ class Process:
         self._drained = trio.Event()
         self._ended = trio.Event()
         self._hung_up = trio.Event()
-        self._wires: list[Wire] = []
+        self.wires: list[Wire] = []
         self._doors: Doors | None = None
+        self.listener = Listener((), loopback_only=True, limits=listener_limits(config_of(plan)))
         self._scope = trio.CancelScope()
         self._nursery: trio.Nursery | None = None
         self.system = ActorSystem(random=Random(f"actors {plan.seed} {number}"))
@@ -110,8 +115,7 @@ class Process:
             with self._scope:
                 await self._run_system()
             self.gone = True
-            for wire in self._wires:
-                wire.cut()
+            self._hang_up()
             nursery.cancel_scope.cancel()
         self._journal.note("process", f"{self._number} is gone")
 
@@ -168,10 +172,9 @@ class Process:
         with trio.move_on_after(self._plan.drain + MARGIN):
             with trio.move_on_after(self._plan.drain + GRACE):
                 await self._drained.wait()
-                while self._wires:
+                while self.wires:
                     await self._hung_up.wait()
-            for wire in self._wires:
-                wire.cut()
+            self._hang_up()
             self._ended.set()
             await trio.sleep_forever()
         # A thread that is stuck in the store can't be ended; then whoever started the process kills it.
@@ -185,8 +188,7 @@ class Process:
             self._faults.add("kill")
             self.gone = self.killed = True
             self._execution.die()
-            for wire in self._wires:
-                wire.cut()
+            self._hang_up()
             self._scope.cancel()
 
     def crash(self, address: str, *keys: ConversationKey, kind: str) -> None:
@@ -202,8 +204,8 @@ class Process:
         """A socket; `None` while it does not listen."""
         if self._doors is None or self._nursery is None or self.gone or self._draining.is_set():
             return None
-        wire = self._wrap_wire(Wire(witness.heard, witness.ended), witness)
-        self._wires.append(wire)
+        wire = self._new_wire(witness)
+        self.wires.append(wire)
         scope = {
             "type": "websocket",
             "path": f"/api/v1/pipelines/{pipeline}/ws/connect",
@@ -211,18 +213,50 @@ class Process:
             "scheme": "ws",
             "subprotocols": protocols,
             "headers": [],
-            "extensions": {},
+            "extensions": {"triologue.listener": self.listener},
         }
-        door = partial(self._doors.websocket, scope, wire.asgi_receive, wire.asgi_send)
-        self._nursery.start_soon(self._serve, wire, door, witness.name, name=witness.name)
+        if isinstance(wire, StraightWire):
+            serve = partial(self._serve_straight, wire, scope, witness.name)
+        else:
+            assert isinstance(wire, AsgiWire)
+            door = partial(self._doors.websocket, scope, wire.asgi_receive, wire.asgi_send)
+            serve = partial(self._guard, door, witness.name)
+        self._nursery.start_soon(self._serve, wire, serve, name=witness.name)
         return wire
 
-    async def _serve(self, wire: Wire, door: Callable[[], Any], name: str) -> None:
-        await self._guard(door, name)
-        wire.cut()
-        self._wires.remove(wire)
+    async def _serve(self, wire: Wire, serve: Callable[[], Awaitable[None]]) -> None:
+        await serve()
+        wire.hang_up()
+        self.wires.remove(wire)
         hung_up, self._hung_up = self._hung_up, trio.Event()
         hung_up.set()
+
+    async def _serve_straight(self, wire: StraightWire, scope: dict[str, Any], name: str) -> None:
+        """As the listener does with a socket that begins as a WebSocket."""
+        await trio.lowlevel.checkpoint()  # what the client sends meanwhile may come with its handshake
+        upgrade = recognise(
+            wire.opening(scope["path"], scope["query_string"].decode(), scope["subprotocols"])
+        )
+        assert upgrade is not None
+        offer = Offer(upgrade, cast(Any, wire.port), self.listener)
+        scope |= {"headers": upgrade.headers, "subprotocols": upgrade.subprotocols}
+        scope["extensions"]["triologue.stream"] = offer
+
+        async def door() -> None:
+            assert self._doors is not None
+            await self._doors.websocket(scope, _unused, _unused)
+            if offer.serve is not None:
+                await offer.serve()
+
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(wire.carry, name=f"{name} network")
+            await self._guard(door, name)
+            wire.port.abort()
+            nursery.cancel_scope.cancel()
+
+    def _hang_up(self) -> None:
+        for wire in self.wires:
+            wire.hang_up()
 
     async def request(self, method: str, path: str) -> tuple[int, bytes] | None:
         """The answer to a REST request, if one comes."""
@@ -274,6 +308,10 @@ class Process:
         except Exception as error:
             # A boundary, as the listener's: a door that raises is a finding, and not the end of the run.
             self._journal.broken("doors do not raise", f"{name}: {error!r}")
+
+
+async def _unused(*_: Any) -> Any:
+    raise AssertionError("this socket was offered itself")
 
 
 def now() -> datetime:

@@ -14,6 +14,7 @@ from attrs import define, field
 
 from actors import ActorError
 from actors.testing import run_seeded
+from server.connection.straight import Socket
 from server.protocol import timestamp
 from server.storage import Store
 from server.telemetry.logs import route_to_logging
@@ -24,13 +25,14 @@ from .court import Court
 from .disk import Database, fresh_database
 from .faults import Faults
 from .journal import Journal
-from .laws import busy, check_clients, check_erased, check_store, is_settled, shape
+from .laws import busy, check_clients, check_erased, check_store, check_written, is_settled, shape
 from .models import Moods
 from .plan import Habit, Plan, plan_of
 from .process import Process, SimulatedCrash, now
 from .store import Disk, Execution, FaultyStore
+from .straight_wire import HANGS_UP, StraightWire
 from .truth import Truth
-from .wire import Wire
+from .wire import AsgiWire, Wire
 from .witness import Witness
 
 SEED = "SIMULATION_SEED"
@@ -77,7 +79,9 @@ class Run:
 
     Attributes:
         database: The disk, which outlives the processes.
-        wrap_store, wrap_wire: For tests that plant faults: put between the server and who records.
+        straight: How many of the sockets are straight ones.
+        wrap_store, wrap_wire, wrap_socket: For tests that plant faults: put between the server and who
+            records; `wrap_wire` for ASGI, `wrap_socket` for straight ones.
         wrap_database: Put between who records and the real store.
         at_kill: Called when the power is cut.
     """
@@ -87,7 +91,9 @@ class Run:
     truth: Truth = field(factory=Truth)
     moods: Moods = field(factory=Moods)
     wrap_store: Callable[[Store], Store] = field(default=lambda store: store)
-    wrap_wire: Callable[[Wire, Witness], Wire] = field(default=lambda wire, _: wire)
+    straight: float = 2 / 3
+    wrap_wire: Callable[[AsgiWire, Witness], AsgiWire] = field(default=lambda wire, _: wire)
+    wrap_socket: Callable[[Socket, Witness], Socket] = field(default=lambda socket, _: socket)
     wrap_database: Callable[[Store], Store] = field(default=lambda store: store)
     at_kill: Callable[[], None] = field(default=lambda: None)
     faults: Faults = field(init=False)
@@ -143,6 +149,15 @@ class Run:
             now_text=lambda seconds: timestamp(now() + timedelta(seconds=seconds)),
         )
 
+    def _new_wire(self, witness: Witness) -> Wire:
+        dice = Random(f"wire {self.plan.seed} {witness.name}")
+        if dice.random() < self.straight:
+            self.journal.count("socket straight")
+            strike = self.chaos.half_written
+            return StraightWire(witness, self.plan.weather, dice, self.calm, strike, self.wrap_socket)
+        self.journal.count("socket ASGI")
+        return self.wrap_wire(AsgiWire(witness.heard, witness.ended), witness)
+
     async def _keep_a_server(self) -> None:
         number = 0
         while not self.over.is_set():
@@ -158,7 +173,7 @@ class Run:
                 moods=self.moods,
                 faults=self.faults,
                 journal=self.journal,
-                wrap_wire=self.wrap_wire,
+                new_wire=self._new_wire,
             )
             self.process = self.chaos.process = process
             await process.run()
@@ -177,9 +192,11 @@ class Run:
                 await trio.sleep(1.0)
 
     def _is_settled(self) -> bool:
-        return all(client.is_there for client in self.clients) and all(
-            is_settled(annals) for annals in self.truth.annals.values()
-        )
+        if not all(client.is_there for client in self.clients) or self.process is None:
+            return False
+        # What was said to a store that is slow may be answered when all others have their answers.
+        settled = all(is_settled(annals) for annals in self.truth.annals.values())
+        return settled and not busy(self.process.system)
 
     async def _judge(self) -> None:
         journal = self.journal
@@ -190,10 +207,14 @@ class Run:
             journal.broken("in the end the server runs", "it does not")
         else:
             system = self.process.system
+            wires = self.process.wires
+            with trio.move_on_after(HANGS_UP):
+                await _until(lambda: not any(wire.left for wire in wires))
             with trio.move_on_after(2.0):  # for what is done again and again
                 await _until(lambda: not busy(system))
             for what in busy(system):
                 journal.broken("in the end nobody is busy", what)
+            check_written(wires, self.process.listener, journal)
         journal.note("run", shape(self.truth))
 
     def _judge_end(self) -> None:

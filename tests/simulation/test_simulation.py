@@ -38,6 +38,12 @@ EXERCISED = (
     "gap malformed",
     "kill",
     "resumed",
+    "socket ASGI",
+    "socket straight",
+    "socket: message in fragments",
+    "socket: resumed write",
+    "socket: short write",
+    "socket: stall",
     "store refused",
     "store unknown",
 )

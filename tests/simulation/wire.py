@@ -1,12 +1,13 @@
-"""A WebSocket that lives in memory: its server's end speaks ASGI, its client's end takes frames one by one.
+"""A WebSocket that lives in memory. It is as bad as a network: it is cut at any moment, and slow.
 
-It is as bad as a network: what was sent and not yet received is lost when it is cut, a client that does not
-read holds the server's `send` up, and the server's listener gives up after a while.
+`Wire` is one as its client has it; `AsgiWire` one whose server's end speaks ASGI. That of `StraightWire`, in
+`straight_wire.py`, is a byte stream.
 """
 
 from __future__ import annotations
 
 import json
+from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Callable
 from typing import Any
@@ -30,8 +31,45 @@ class Closed(Exception):
         self.reason = reason
 
 
-class Wire:
-    """One socket.
+class Wire(ABC):
+    """One socket."""
+
+    @property
+    @abstractmethod
+    def gone(self) -> bool:
+        """Whether the server's side of it has ended; frames may be left to read."""
+
+    @property
+    def left(self) -> bool:
+        """Whether the client has left, and the server does not know it yet."""
+        return False
+
+    @abstractmethod
+    def send(self, frame: Frame | str) -> None:
+        """Send *frame*, if somebody is still there."""
+
+    @abstractmethod
+    async def receive(self) -> Frame:
+        """The next frame.
+
+        Raises:
+            Closed: There is none any more.
+        """
+
+    @abstractmethod
+    def cut(self, *, arrives: bool = True) -> None:
+        """The client leaves; unless *arrives*, what the network holds for the server is lost."""
+
+    @abstractmethod
+    def hang_up(self) -> None:
+        """The server's process, or its listener, ends the socket at once, if it has not ended."""
+
+
+class AsgiWire(Wire):
+    """One that is served as by any ASGI server.
+
+    What was sent and not yet received is lost when it is cut, and a client that does not read holds the
+    server's `send` up, until the listener gives up.
 
     Args:
         heard: Called with each frame as the server gives it away.
@@ -45,11 +83,9 @@ class Wire:
         self._down: deque[Frame] = deque()
         self._changed = trio.Event()
         self._gone: Closed | None = None
-        self.subprotocol: str | None = None
 
     @property
     def gone(self) -> bool:
-        """Whether the server's side of it has ended; frames may be left to read."""
         return self._gone is not None
 
     # -- the client's end
@@ -61,11 +97,6 @@ class Wire:
             self._change()
 
     async def receive(self) -> Frame:
-        """The next frame.
-
-        Raises:
-            Closed: There is none any more.
-        """
         await trio.lowlevel.checkpoint()
         while not self._down:
             if self._gone is not None:
@@ -76,7 +107,6 @@ class Wire:
         return frame
 
     def cut(self, *, arrives: bool = True) -> None:
-        """The network is gone, and what it held for the client; unless *arrives*, for the server too."""
         if self._gone is None:
             if not arrives:
                 self._up.clear()
@@ -96,12 +126,13 @@ class Wire:
         if self._gone is not None:
             return  # as a real listener does: nobody is there
         match event["type"]:
-            case "websocket.accept":
-                self.subprotocol = event.get("subprotocol")
             case "websocket.send":
                 await self._give(json.loads(event["text"]))
             case "websocket.close":
                 self._end(Closed(event["code"], event.get("reason") or ""))
+
+    def hang_up(self) -> None:
+        self.cut()
 
     async def _give(self, frame: Frame) -> None:
         self._heard(frame)

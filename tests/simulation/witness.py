@@ -21,6 +21,7 @@ from server.chat import (
     ReplyEnded,
     gap_at,
 )
+from server.connection.patience import PATIENCE
 from server.protocol import timestamp
 
 from .answers import AnswerWatch
@@ -40,6 +41,8 @@ KINDS: dict[str, type[Fact]] = {
     "reset": HistoryReset,
     "read": ReadUpTo,
 }
+# All connections end with their parent: one after the other, and each may wait for a line that stalls.
+STOPPING = 20.0
 HINT = re.compile(r".*, reconnect_ms=(\d+)")
 
 
@@ -55,6 +58,8 @@ class Witness(Stand):
     resumed: bool = False
     owes_gap: bool = False
     over: bool = False
+    provoked: set[int] = field(factory=set)
+    """The codes that the client brings about, by what it sends last."""
     recalled: set[int] = field(factory=set)
     replies: ReplyWatch = field(init=False)
     answers: AnswerWatch = field(init=False)
@@ -203,9 +208,15 @@ class Witness(Stand):
         match code:
             case 1000 | 1006 | 4408:
                 pass
+            case _ if code in self.provoked:
+                pass
             case 1011:
-                parents = ("crash of connections", "crash of directory", "kill", "end")
+                parents = ("crash of directory", "kill", "end")
                 known = self.excused(*parents, since=since) or self._has_crashed(since)
+                known = known or self.excused("crash of connections", since=since - STOPPING)
+                # Who is not let in within the door's patience is sent away.
+                late = not self.welcomed and self.court.journal.now >= self.opened + PATIENCE
+                known = known or (late and self.excused("store slow", since=self.opened))
                 self.check(law, known, f"{code} {reason}")
             case 1013:
                 self.check(law, self.excused("", since=since), f"{code} {reason}")
@@ -230,7 +241,7 @@ class Witness(Stand):
             return
         # An end that can't be stored can't be told; and parents that crash take their children with them.
         lately = self.excused("stor", "crash of directory", since=since - 5.0)
-        excused = lately or self.excused("crash of connections", since=since)
+        excused = lately or self.excused("crash of connections", since=since - STOPPING)
         self.check("every stream ends before its 1012", excused, f"{running}")
 
 
