@@ -44,6 +44,10 @@ Consumer = Callable[[Any], Any]
 """Takes a message at once and returns what is left of it (see `Actor.consume`)."""
 
 
+# The queue of every mailbox in which nothing waits. Never put anything into it.
+_NOTHING: deque[Envelope] = deque(maxlen=0)
+
+
 class Mailbox:
     """A FIFO of at most *capacity* envelopes.
 
@@ -103,7 +107,7 @@ class Mailbox:
         self.direct: Consumer | None = None
         self._conflate = conflate
         self._plain = conflate is None and weigh is None
-        self._queue: deque[Envelope] = deque()
+        self._queue: deque[Envelope] = _NOTHING
         self._replaceable: dict[Hashable, Envelope] = {}
         self._senders: dict[trio.lowlevel.Task, Envelope] = {}
         self._closed = False
@@ -220,6 +224,8 @@ class Mailbox:
         self._reader_waits = True
         if not self._queue:
             self.direct = consumer
+            # A deque takes 600 bytes even if it is empty, as most are nearly always.
+            self._queue = _NOTHING
         try:
             await self._rung.receive()
         except trio.ClosedResourceError:
@@ -253,7 +259,7 @@ class Mailbox:
         self._closed = True
         self.owner = None  # they would be a cycle
         left = list(self._queue)
-        self._queue.clear()
+        self._queue = _NOTHING
         self.weight = 0
         self._replaceable.clear()
         self._reader_waits = False
@@ -301,6 +307,8 @@ class Mailbox:
         self._push(envelope)
 
     def _push(self, envelope: Envelope) -> None:
+        if self._queue is _NOTHING:
+            self._queue = deque()
         self._queue.append(envelope)
         length = len(self._queue)
         if length > self.peak:

@@ -2,7 +2,7 @@
 
 A connection that begins with a plain handshake over plain TCP is offered to the application as
 `scope["extensions"]["triologue.stream"]`. It takes the socket, and from then on speaks RFC 6455 itself; its
-call returns, and what it left to be run serves the socket to its end, in the same task.
+call returns, and what it left to be run serves the socket to its end, in a task that has nothing else.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from structlog.typing import FilteringBoundLogger
 
 from .app_task import no_threads
 from .connection import HEAD_TIMEOUT, LINGER
-from .errors import leaves, whereabouts
+from .errors import leaves
 from .listener import Listener
 from .raw_socket import RawSocket
 from .readiness import Readiness
@@ -42,8 +42,8 @@ class Offer:
         self.socket = socket
         self.listener = listener
         self.serve: Serve | None = None
-        """Put here what serves the socket to its end; it runs once the application's call has returned, so
-        that nothing of the request is kept. The socket is closed after it."""
+        """Put here what serves the socket to its end; it runs once the application's call has returned, in a
+        task of its own, so that nothing of the request is kept. The socket is closed after it."""
 
     async def accept(self, subprotocol: str | None) -> bytes:
         """Open the WebSocket; what the client sent ahead of the answer."""
@@ -73,8 +73,37 @@ class Offer:
         await trio.lowlevel.checkpoint()
 
 
+class HandedOver:
+    """A WebSocket that its application serves."""
+
+    __slots__ = ("_listener", "_socket")
+
+    def __init__(self, socket: RawSocket, listener: Listener) -> None:
+        self._socket = socket
+        self._listener = listener
+        listener.enter(self)
+
+    async def run(self, serve: Serve) -> None:
+        """Serve it to its end. No exception leaves here but cancellation and a wish to exit."""
+        try:
+            await serve()
+        # A barrier: what one peer brings about is no other peer's business.
+        except* Exception as group:
+            _report(group)
+        finally:
+            self.abort()
+            self._listener.leave(self)
+
+    def end_if_idle(self) -> None:
+        """Do nothing: its application says goodbye."""
+
+    def abort(self) -> None:
+        """Cut the socket off at once, in whatever state."""
+        self._socket.abort()
+
+
 class Arrival:
-    """A plain TCP connection, up to its first bytes; and beyond, if they are a WebSocket's."""
+    """A plain TCP connection, up to its first bytes; and a little beyond, if they are a WebSocket's."""
 
     def __init__(
         self,
@@ -94,8 +123,10 @@ class Arrival:
         self._socket: RawSocket | None = None
         self._waiting: trio.CancelScope | None = None
 
-    async def run(self) -> bytes | None:
-        """Serve the connection to its end if it begins as a WebSocket; else, give back how it begins.
+    async def run(self, connections: trio.Nursery) -> bytes:
+        """Hand the connection over, to be served in *connections*, if it begins as a WebSocket.
+
+        Otherwise give back how it begins, if it does.
 
         No exception leaves here but cancellation and a wish to exit.
         """
@@ -105,18 +136,14 @@ class Arrival:
             upgrade = recognise(first)
             if upgrade is None:
                 return first
-            await self._serve(upgrade)
-        # A barrier: what one peer brings about is no other peer's business.
+            await self._offer(upgrade, connections)
         except* Exception as group:
-            # Its socket may be gone before anybody looked at it.
-            faults = [whereabouts(fault) for fault in leaves(group) if not isinstance(fault, OSError)]
-            if faults:
-                _log.error("a connection failed", faults=faults)
+            _report(group)
         finally:
             if self._socket is not None:
                 self._socket.abort()
             self._listener.leave(self)
-        return None
+        return b""
 
     def end_if_idle(self) -> None:
         """Close if nothing has come yet."""
@@ -139,24 +166,17 @@ class Arrival:
         self._waiting = None
         return first
 
-    async def _serve(self, upgrade: Upgrade) -> None:
-        stream = self._stream
+    async def _offer(self, upgrade: Upgrade, connections: trio.Nursery) -> None:
         scope = self._scope(upgrade)
-        task = trio.lowlevel.current_task()
-        task.name = f"websocket {scope['raw_path'].decode('ascii')} {task.name.rpartition(' ')[2]}"
-        self._socket = RawSocket(stream, self._readiness)
+        socket = self._socket = RawSocket(self._stream, self._readiness)
         await self._context.mark_request()
-        offer = Offer(upgrade, self._socket, self._listener)
-        del upgrade
-        scope["extensions"]["triologue.stream"] = offer
-        try:
-            await self._app(scope, _connect, _nothing, no_threads, no_threads)
-            del scope
-            if offer.serve is not None:
-                await offer.serve()
-        except* Exception as group:
-            inner = leaves(group)
-            _log.error("the application failed", exc_info=inner[0] if len(inner) == 1 else group)
+        offer = scope["extensions"]["triologue.stream"] = Offer(upgrade, socket, self._listener)
+        await self._app(scope, _connect, _nothing, no_threads, no_threads)
+        if offer.serve is not None:
+            self._socket = None
+            peer = "" if scope["client"] is None else "{}:{}".format(*scope["client"][:2])
+            name = f"websocket {scope['raw_path'].decode('ascii')} {peer}"
+            connections.start_soon(HandedOver(socket, self._listener).run, offer.serve, name=name)
 
     def _scope(self, upgrade: Upgrade) -> Any:
         sock = self._stream.socket
@@ -185,3 +205,10 @@ async def _connect() -> Any:
 
 async def _nothing(message: Any) -> None:
     raise RuntimeError("this WebSocket is answered through triologue.stream")
+
+
+def _report(group: BaseExceptionGroup[Exception]) -> None:
+    # A socket may be gone before anybody looked at it.
+    faults = [fault for fault in leaves(group) if not isinstance(fault, OSError)]
+    if faults:
+        _log.error("the application failed", exc_info=faults[0] if len(faults) == 1 else group)

@@ -232,12 +232,10 @@ class _Server:
             state, first = ConnectionState(self._state.copy()), b""
             listener = self._listener
             if listener.hands_over and isinstance(stream, trio.SocketStream) and not listener.full:
-                begun = await Arrival(
-                    self._app, self._context, state, listener, self._readiness, stream
-                ).run()
-                if not begun:
+                arrival = Arrival(self._app, self._context, state, listener, self._readiness, stream)
+                first = await arrival.run(connections)
+                if not first:
                     return
-                first = begun
             await Connection(self._app, self._config, self._context, state, listener, stream, first).run()
 
         starter: Any = _NamedStarter(connections)

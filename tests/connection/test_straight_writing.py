@@ -29,7 +29,7 @@ from server.messages import (
     Flush,
     tell_each,
 )
-from server.protocol import encode
+from server.protocol import GrowingReply, encode
 from tests.listener import raw
 
 from .happenings import NOON, Client, added, ended, grew, welcomed
@@ -387,7 +387,17 @@ async def test_an_event_is_encoded_once_for_each_dialect(each: int, monkeypatch:
         calls.append(message)
         return encode(message)
 
+    class CountingReply(GrowingReply):
+        def whole(self, text: str) -> bytes:
+            calls.append(text)
+            return super().whole(text)
+
+        def delta(self, text: str, offset: int) -> bytes:
+            calls.append(text)
+            return super().delta(text, offset)
+
     monkeypatch.setattr(wire, "encode", counting)
+    monkeypatch.setattr(wire, "GrowingReply", CountingReply)
     events: list[tuple[Event, int]] = [
         (welcomed(), 1),
         (added(1), 1),

@@ -233,7 +233,7 @@ class Come:
     peer: Raw
     listener: Listener
     arrival: Arrival
-    left: list[bytes | None]
+    left: list[bytes]
 
 
 @asynccontextmanager
@@ -244,11 +244,11 @@ async def arriving(how: Callable[[Any], Awaitable[None]]) -> AsyncIterator[Come]
     app = wrap_app(served, 0, "asgi")
     stream = trio.SocketStream(ours)
     arrival = Arrival(app, WorkerContext(None), {}, under, None, stream)
-    left: list[bytes | None] = []
+    left: list[bytes] = []
 
     async def run() -> None:
         async with stream:
-            left.append(await arrival.run())
+            left.append(await arrival.run(nursery))
 
     async with Raw(trio.SocketStream(theirs)) as peer, trio.open_nursery() as nursery:
         nursery.start_soon(run)
@@ -308,7 +308,7 @@ async def test_one_that_is_cut_off_is_gone_at_once(said: bytes) -> None:
         it.listener.abort_connections()
         await wait_all_tasks_blocked()
 
-        assert it.left in ([b""], [None])
+        assert it.left == [b""]
         assert it.listener.open_connections == 0
 
 
@@ -334,12 +334,12 @@ async def test_what_serves_it_runs_when_the_application_s_call_is_over() -> None
         await it.peer.send(upgrade("/", "Sec-WebSocket-Protocol: chat"))
         assert "sec-websocket-protocol: chat" in await it.peer.head()
         await wait_all_tasks_blocked()
-        assert (it.left, it.listener.open_connections) == ([], 1)
+        assert (it.left, it.listener.open_connections) == ([b""], 1)
         served.set()
         await it.peer.end()
         await wait_all_tasks_blocked()
 
-        assert (it.left, it.listener.open_connections) == ([None], 0)
+        assert (it.left, it.listener.open_connections) == ([b""], 0)
 
 
 @pytest.mark.parametrize(("how", "logged"), [(nothing, 0), (crash, 1), (crash_later, 1)])
@@ -353,7 +353,7 @@ async def test_an_application_that_fails_costs_its_own_socket(
             await it.peer.end()
             await wait_all_tasks_blocked()
 
-    assert (it.left, it.listener.open_connections) == ([None], 0)
+    assert (it.left, it.listener.open_connections) == ([b""], 0)
     assert len(log) == logged
 
 
@@ -368,7 +368,7 @@ async def test_a_refused_one_is_not_read_for_ever(mock_clock: MockClock) -> None
         mock_clock.jump(LINGER + 0.1)
         await wait_all_tasks_blocked()
 
-        assert it.left == [None]
+        assert it.left == [b""]
 
 
 async def test_a_peer_that_is_gone_before_it_is_looked_at_is_no_fault() -> None:
@@ -383,8 +383,8 @@ async def test_a_peer_that_is_gone_before_it_is_looked_at_is_no_fault() -> None:
     served: Any = Taking(accept)
     app = wrap_app(served, 0, "asgi")
     with capture_logs() as log:
-        async with stream:
-            await Arrival(app, WorkerContext(None), {}, under, None, stream).run()
+        async with stream, trio.open_nursery() as nursery:
+            await Arrival(app, WorkerContext(None), {}, under, None, stream).run(nursery)
 
     assert log == []
     assert under.open_connections == 0

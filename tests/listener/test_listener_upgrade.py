@@ -54,7 +54,7 @@ async def answer(data: bytes, *, straight: bool) -> tuple[Listening, list[str]]:
     stream, context = trio.SocketStream(ours), WorkerContext(None)
     async with Raw(trio.SocketStream(theirs)) as peer, trio.open_nursery() as nursery:
         if straight:
-            nursery.start_soon(Arrival(wrapped, context, {}, under, None, stream).run)
+            nursery.start_soon(Arrival(wrapped, context, {}, under, None, stream).run, nursery)
         else:
             nursery.start_soon(Connection(wrapped, Config(), context, {}, under, stream).run)
         await peer.send(data)
