@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 
 import pytest
 import trio
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from trio.testing import MockClock, wait_all_tasks_blocked
 
 from server.connection.straight import Bounds
@@ -467,3 +469,39 @@ async def test_any_byte_is_a_sign_of_life(sign: bytes, mock_clock: MockClock) ->
             await settle()
 
             assert it.transport.last_life == (moment if len(sign) * 10 >= moment else len(sign) * 10)
+
+
+# -- what is dealt with at once
+
+
+@given(st.lists(st.tuples(st.integers(1, 60), st.integers(0, 3), st.booleans()), max_size=12))
+@settings(deadline=None)
+def test_every_message_is_dealt_with_once_at_once_or_later(course: list[tuple[int, int, bool]]) -> None:
+    """Whoever notices them deals with the first of them, the reader with the others; in order, amid pings."""
+
+    async def main() -> None:
+        dealt: list[str | bytes] = []
+        able = 0
+
+        def at_once(messages: Sequence[str | bytes]) -> int:
+            dealt.extend(messages[:able])
+            return min(able, len(messages))
+
+        async with running(heartbeat=NEVER) as world, line(world) as it:
+            it.heard = dealt
+            it.transport.at_once = at_once
+            said: list[str | bytes] = []
+            for many, able_now, pinged in course:
+                able = able_now * 20
+                data = b""
+                for _ in range(many):
+                    said.append(str(len(said)))
+                    data += frame(TEXT, str(len(said) - 1)) + (frame(PING) if pinged else b"")
+                it.peer.send(data[:-3])
+                await settle()
+                it.peer.send(data[-3:])
+                await settle()
+                it.peer.take()
+            assert dealt == said
+
+    trio.run(main, clock=MockClock())

@@ -101,7 +101,11 @@ class Taken:
         except trio.WouldBlock:
             self._nursery.start_soon(self._write, data)
         else:
-            self._nursery.start_soon(self._finish, self._transport.send_nowait(data))
+            left = self._transport.send_nowait(data)
+            if left is None:
+                self._writing.release()
+            else:
+                self._nursery.start_soon(self._finish, left)
 
     def go_on(self, data: bytes) -> None:
         raise AssertionError("nothing is gathered here")
@@ -114,10 +118,9 @@ class Taken:
         async with self._writing:
             await self._transport.write(data)
 
-    async def _finish(self, left: bytes | None) -> None:
+    async def _finish(self, left: bytes) -> None:
         assert self._transport is not None
-        if left is not None:
-            await self._transport.write(left)
+        await self._transport.write(left)
         self._writing.release()
 
     async def _close(self, code: int | None, reason: str) -> None:
