@@ -141,8 +141,9 @@ class StraightTransport:
         except OSError:
             self._torn = True  # the reading side notices by itself
             return None
-        if sent < len(data):
-            self._owed = data[sent:]
+        if sent == len(data):
+            return None
+        self._owed = data[sent:]
         return self._owed
 
     def cork(self) -> None:

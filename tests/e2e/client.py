@@ -14,6 +14,11 @@ from trio_websocket import ConnectionClosed, WebSocketConnection, open_websocket
 
 Frame = dict[str, Any]
 
+# With this, a handshake is not plain (`server/listener/upgrade.py`), and its WebSocket goes hypercorn's way.
+NOT_PLAIN = [(b"Trailer", b"none")]
+always: list[tuple[bytes, bytes]] = []
+"""Headers of all handshakes; see the fixture `path`."""
+
 
 class Client:
     """One socket; `connected` has been received unless the server refused."""
@@ -91,7 +96,7 @@ async def refused(
         url,
         ssl_context=ssl_context,
         subprotocols=["triologue.v1"] if level == 2 else None,
-        extra_headers=headers,
+        extra_headers=[*always, *(headers or [])],
         max_message_size=2**28,
         message_queue_size=1000,
     ) as socket:

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from . import client
 from .running import WAYS, Triologue, running
 
 
@@ -17,6 +18,12 @@ def triologue(
     """A running server, started in one way and then the other."""
     with running(request.param, tmp_path_factory.mktemp("triologue")) as server:
         yield server
+
+
+@pytest.fixture(params=["straight", "asgi"])
+def path(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Clients whose TCP sockets are handed over to the application, and clients that hypercorn serves."""
+    monkeypatch.setattr(client, "always", client.NOT_PLAIN if request.param == "asgi" else [])
 
 
 @pytest.fixture

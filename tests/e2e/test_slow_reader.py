@@ -13,8 +13,11 @@ from typing import Any
 import pytest
 import trio
 
+from . import client
 from .client import connect
 from .running import ECHO, PIPELINES, SCRIPT, WAYS, Triologue, running
+
+pytestmark = pytest.mark.usefixtures("path")
 
 SETTINGS = "[limits]\nmailbox = 16\n[timeouts]\nsend = 20.0\nchunk_interval = 0\n" + PIPELINES
 
@@ -37,9 +40,10 @@ class Lazy:
         self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 2048)
         self.socket.connect(("127.0.0.1", port))
         path = "/" + url.split("/", 3)[3]
+        more = "".join(f"{name.decode()}: {value.decode()}\r\n" for name, value in client.always)
         self.socket.sendall(
             f"GET {path} HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
-            "Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n".encode()
+            f"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n{more}\r\n".encode()
         )
         self.reader = self.socket.makefile("rb")
         while self.reader.readline() != b"\r\n":
@@ -80,17 +84,17 @@ class Lazy:
 
 @contextmanager
 def lazy(triologue: Triologue, pipeline: str, query: str) -> Iterator[Lazy]:
-    client = Lazy(triologue.socket_url(pipeline, query), triologue.port)
+    slow = Lazy(triologue.socket_url(pipeline, query), triologue.port)
     try:
-        yield client
+        yield slow
     finally:
-        client.reader.close()
-        client.socket.close()
+        slow.reader.close()
+        slow.socket.close()
 
 
 async def test_chunks_that_wait_collapse_into_the_newest(triologue: Triologue, tmp_path: Path) -> None:
     """Many more chunks than its mailbox has room for cost a slow reader nothing but detail."""
-    query = f"session_type=group&session_id=collapse-{triologue.way}"
+    query = f"session_type=group&session_id=collapse-{triologue.way}-{len(client.always)}"
     with lazy(triologue, SCRIPT, query) as slow:
         async with connect(triologue.socket_url(SCRIPT, query)) as quick:
             await quick.say("many 2000")
@@ -108,7 +112,7 @@ async def test_chunks_that_wait_collapse_into_the_newest(triologue: Triologue, t
 
 async def test_a_mailbox_that_overflows_closes_that_socket_alone_with_4408(triologue: Triologue) -> None:
     """What can't be collapsed is not kept for ever; the others have seen everything meanwhile."""
-    query = f"session_type=group&session_id=overflow-{triologue.way}"
+    query = f"session_type=group&session_id=overflow-{triologue.way}-{len(client.always)}"
     with lazy(triologue, ECHO, query) as slow:
         async with connect(triologue.socket_url(ECHO, query)) as quick:
             for number in range(40):

@@ -15,6 +15,8 @@ import trio
 from .client import connect, is_final, refused
 from .running import ECHO, OTHER, SCRIPT, SLOW, Triologue
 
+pytestmark = pytest.mark.usefixtures("path")
+
 BAD_SESSION_ID = "session_id must be 1 to 64 characters of A-Z a-z 0-9 . _ : -"
 TIMESTAMP = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z")
 

@@ -134,6 +134,7 @@ BAD = {
     "an old version": upgrade().replace(b"Version: 13", b"Version: 8"),
     "a body": upgrade("/", "Content-Length: 3") + b"xyz",
     "a body in chunks": upgrade("/", "Transfer-Encoding: chunked"),
+    "trailers": upgrade("/", "Trailer: none"),
     "an expectation": upgrade("/", "Expect: 100-continue"),
     "a subprotocol twice": upgrade("/", "Sec-WebSocket-Protocol: a, a"),
     "two lists of subprotocols": upgrade("/", "Sec-WebSocket-Protocol: a", "Sec-WebSocket-Protocol: b"),
