@@ -2,7 +2,7 @@
 
 A connection that begins with a plain handshake over plain TCP is offered to the application as
 `scope["extensions"]["triologue.stream"]`. It takes the socket, and from then on speaks RFC 6455 itself; its
-call returns, and what it left to be run serves the socket to its end, in a task that has nothing else.
+call returns, and what it left to be run serves the socket to its end, in the same task.
 """
 
 from __future__ import annotations
@@ -23,7 +23,6 @@ from .connection import HEAD_TIMEOUT, LINGER
 from .errors import leaves
 from .listener import Listener
 from .raw_socket import RawSocket
-from .readiness import Readiness
 from .upgrade import Upgrade, recognise
 
 _log: FilteringBoundLogger = structlog.get_logger(__name__)
@@ -42,8 +41,8 @@ class Offer:
         self.socket = socket
         self.listener = listener
         self.serve: Serve | None = None
-        """Put here what serves the socket to its end; it runs once the application's call has returned, in a
-        task of its own, so that nothing of the request is kept. The socket is closed after it."""
+        """Put here what serves the socket to its end; it runs once the application's call has returned, so
+        that nothing of the request is kept. The socket is closed after it."""
 
     async def accept(self, subprotocol: str | None) -> bytes:
         """Open the WebSocket; what the client sent ahead of the answer."""
@@ -73,37 +72,14 @@ class Offer:
         await trio.lowlevel.checkpoint()
 
 
-class HandedOver:
-    """A WebSocket that its application serves."""
-
-    __slots__ = ("_listener", "_socket")
-
-    def __init__(self, socket: RawSocket, listener: Listener) -> None:
-        self._socket = socket
-        self._listener = listener
-        listener.enter(self)
-
-    async def run(self, serve: Serve) -> None:
-        """Serve it to its end. No exception leaves here but cancellation and a wish to exit."""
-        try:
-            await serve()
-        # A barrier: what one peer brings about is no other peer's business.
-        except* Exception as group:
-            _report(group)
-        finally:
-            self.abort()
-            self._listener.leave(self)
-
-    def end_if_idle(self) -> None:
-        """Do nothing: its application says goodbye."""
-
-    def abort(self) -> None:
-        """Cut the socket off at once, in whatever state."""
-        self._socket.abort()
-
-
 class Arrival:
-    """A plain TCP connection, up to its first bytes; and a little beyond, if they are a WebSocket's."""
+    """A plain TCP connection, up to its first bytes; and to its end, if they are a WebSocket's.
+
+    Args:
+        peer: Its address, as the system tells it.
+    """
+
+    __slots__ = ("_app", "_context", "_listener", "_peer", "_state", "_waiting", "socket")
 
     def __init__(
         self,
@@ -111,39 +87,42 @@ class Arrival:
         context: WorkerContext,
         state: LifespanState,
         listener: Listener,
-        readiness: Readiness | None,
-        stream: trio.SocketStream,
+        socket: RawSocket,
+        peer: Any,
     ) -> None:
         self._app = app
         self._context = context
         self._state = state
         self._listener = listener
-        self._readiness = readiness
-        self._stream = stream
-        self._socket: RawSocket | None = None
+        self._peer = peer
         self._waiting: trio.CancelScope | None = None
+        self.socket = socket
 
-    async def run(self, connections: trio.Nursery) -> bytes:
-        """Hand the connection over, to be served in *connections*, if it begins as a WebSocket.
+    async def run(self) -> bytes:
+        """Serve the connection to its end if it begins as a WebSocket.
 
-        Otherwise give back how it begins, if it does.
-
-        No exception leaves here but cancellation and a wish to exit.
+        Otherwise give back how it begins, if it does; then `socket` is open, and somebody else's. No
+        exception leaves here but cancellation and a wish to exit.
         """
         self._listener.enter(self)
+        first = b""
         try:
             first = await self._first_bytes()
             upgrade = recognise(first)
-            if upgrade is None:
-                return first
-            await self._offer(upgrade, connections)
+            if upgrade is not None:
+                first = b""
+                serve = await self._offer(upgrade)
+                del upgrade
+                if serve is not None:
+                    await serve()
+        # A barrier: what one peer brings about is no other peer's business.
         except* Exception as group:
             _report(group)
         finally:
-            if self._socket is not None:
-                self._socket.abort()
+            if not first:
+                self.socket.abort()
             self._listener.leave(self)
-        return b""
+        return first
 
     def end_if_idle(self) -> None:
         """Close if nothing has come yet."""
@@ -152,34 +131,30 @@ class Arrival:
 
     def abort(self) -> None:
         """Cut the socket off at once, in whatever state."""
-        if self._socket is not None:
-            self._socket.abort()
-        elif self._waiting is not None:
-            self._waiting.cancel()
+        self.socket.abort()
 
     async def _first_bytes(self) -> bytes:
         """What comes first; nothing, if nothing comes in time."""
-        first = b""
-        with trio.move_on_after(HEAD_TIMEOUT) as self._waiting:
-            with suppress(trio.BrokenResourceError, trio.ClosedResourceError):
-                first = bytes(await self._stream.receive_some(_FIRST))
+        first: bytes | None = None
+        with trio.move_on_after(HEAD_TIMEOUT) as self._waiting, suppress(OSError, trio.ClosedResourceError):
+            while first is None:
+                await self.socket.wait_readable()
+                first = self.socket.recv_nowait(_FIRST)
         self._waiting = None
-        return first
+        return first or b""
 
-    async def _offer(self, upgrade: Upgrade, connections: trio.Nursery) -> None:
+    async def _offer(self, upgrade: Upgrade) -> Serve | None:
+        """What the application leaves behind to serve the socket."""
         scope = self._scope(upgrade)
-        socket = self._socket = RawSocket(self._stream, self._readiness)
+        task = trio.lowlevel.current_task()
+        peer = task.name.rpartition(" ")[2]
+        task.name = f"websocket {scope['raw_path'].decode('ascii')} {peer}"
         await self._context.mark_request()
-        offer = scope["extensions"]["triologue.stream"] = Offer(upgrade, socket, self._listener)
+        offer = scope["extensions"]["triologue.stream"] = Offer(upgrade, self.socket, self._listener)
         await self._app(scope, _connect, _nothing, no_threads, no_threads)
-        if offer.serve is not None:
-            self._socket = None
-            peer = "" if scope["client"] is None else "{}:{}".format(*scope["client"][:2])
-            name = f"websocket {scope['raw_path'].decode('ascii')} {peer}"
-            connections.start_soon(HandedOver(socket, self._listener).run, offer.serve, name=name)
+        return offer.serve
 
     def _scope(self, upgrade: Upgrade) -> Any:
-        sock = self._stream.socket
         path, _, query = upgrade.target.partition(b"?")
         return {
             "type": "websocket",
@@ -191,8 +166,8 @@ class Arrival:
             "query_string": query,
             "root_path": "",
             "headers": upgrade.headers,
-            "client": parse_socket_addr(sock.family, sock.getpeername()),
-            "server": parse_socket_addr(sock.family, sock.getsockname()),
+            "client": parse_socket_addr(self.socket.family, self._peer),
+            "server": parse_socket_addr(self.socket.family, self.socket.name),
             "subprotocols": upgrade.subprotocols,
             "extensions": {},
             "state": self._state,

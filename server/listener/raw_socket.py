@@ -6,15 +6,19 @@ import contextlib
 import socket
 import struct
 from collections.abc import Callable
+from typing import Any
 
 import trio
 from outcome import Error, Value
 
 from .readiness import Readiness
 
+_CLOSED = socket.socket()
+_CLOSED.close()
+
 
 class RawSocket:
-    """A connected socket, taken out of *stream*. Its end wakes waiters by `trio.ClosedResourceError`.
+    """A connected socket. Its end wakes waiters by `trio.ClosedResourceError`.
 
     Args:
         readiness: Tells when it can be read; without it, trio does.
@@ -22,18 +26,38 @@ class RawSocket:
 
     __slots__ = ("_at_once", "_ended", "_may_have_more", "_reader", "_readiness", "_sock")
 
-    def __init__(self, stream: trio.SocketStream, readiness: Readiness | None = None) -> None:
-        taken = stream.socket
-        family, kind, proto = taken.family, taken.type, taken.proto
-        self._sock = socket.socket(family, kind, proto, fileno=taken.detach())
-        self._sock.setblocking(False)
+    def __init__(self, sock: socket.socket, readiness: Readiness | None = None) -> None:
+        self._sock = sock
+        sock.setblocking(False)
         self._readiness = readiness
         self._may_have_more = False
         self._ended = False
         self._reader: trio.lowlevel.Task | None = None
         self._at_once: Callable[[], bool] | None = None
         if readiness is not None:
-            readiness.enter(self._sock.fileno(), self)
+            readiness.enter(sock.fileno(), self)
+
+    @property
+    def family(self) -> int:
+        """That of its addresses."""
+        return self._sock.family
+
+    @property
+    def name(self) -> Any:
+        """Its own address, as the system tells it."""
+        return self._sock.getsockname()
+
+    @property
+    def open(self) -> bool:
+        """Whether it was not closed here."""
+        return self._sock.fileno() != -1
+
+    def release(self) -> socket.socket:
+        """The system's socket, for somebody else; this one is of no use any more."""
+        if self._readiness is not None and self.open:
+            self._readiness.leave(self._sock.fileno())
+        sock, self._sock = self._sock, _CLOSED
+        return sock
 
     def send_nowait(self, data: bytes | memoryview) -> int:
         """How many bytes of *data* the system took just now.

@@ -36,16 +36,18 @@ class Readiness:
         self._epoll.register(fd, select.EPOLLIN | select.EPOLLRDHUP | select.EPOLLET)
 
     def leave(self, fd: int) -> None:
-        """Forget the socket; before it is closed."""
-        self._sockets.pop(fd, None)
+        """Tell it no more; before it is closed, or read by somebody else."""
+        if self._sockets.pop(fd, None) is not None and not self._epoll.closed:
+            self._epoll.unregister(fd)
 
     async def run(self) -> None:
         """Tell them, until cancelled."""
         with self._epoll:
             while True:
                 await trio.lowlevel.wait_readable(self._epoll.fileno())
-                for number, (fd, flags) in enumerate(self._epoll.poll(0, _AT_ONCE), start=1):
-                    socket = self._sockets.get(fd)
+                # At once: in a turn of others a number may be given to another socket.
+                ready = [(self._sockets.get(fd), flags) for fd, flags in self._epoll.poll(0, _AT_ONCE)]
+                for number, (socket, flags) in enumerate(ready, start=1):
                     if socket is not None:
                         socket.notice(ends=bool(flags & _ENDING))
                     if number % _TURN == 0:

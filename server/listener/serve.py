@@ -9,8 +9,10 @@ from __future__ import annotations
 
 import logging
 import signal
+import socket
 import threading
 from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
 from random import randint
 from typing import Any
 
@@ -24,11 +26,13 @@ from hypercorn.typing import AppWrapper, ASGIFramework, ConnectionState, Lifespa
 from hypercorn.utils import repr_socket_addr, wrap_app
 from structlog.typing import FilteringBoundLogger
 
+from .accepting import accept
 from .connection import Connection, Stream, socket_of
 from .errors import StartupFailed, leaves
 from .hand_over import Arrival
 from .lifespan import GuardedLifespan
 from .listener import Listener
+from .raw_socket import RawSocket
 from .readiness import readiness
 from .sockets import BoundSockets, allow_open_files, bind
 
@@ -228,18 +232,32 @@ class _Server:
             either.start_soon(end_after, self._lifespan.ended, name="listener drained")
 
     async def _accept(self, connections: trio.Nursery) -> None:
-        async def handle(stream: Stream) -> None:
-            state, first = ConnectionState(self._state.copy()), b""
-            listener = self._listener
-            if listener.hands_over and isinstance(stream, trio.SocketStream) and not listener.full:
-                arrival = Arrival(self._app, self._context, state, listener, self._readiness, stream)
-                first = await arrival.run(connections)
-                if not first:
-                    return
-            await Connection(self._app, self._config, self._context, state, listener, stream, first).run()
-
         starter: Any = _NamedStarter(connections)
-        await trio.serve_listeners(handle, self._bound.listeners(), handler_nursery=starter)
+        async with trio.open_nursery() as accepting:
+            if secure := self._bound.secure_listeners():
+                serve = partial(trio.serve_listeners, self._serve_stream, secure, handler_nursery=starter)
+                accepting.start_soon(serve, name="listener accept")
+            for sock in self._bound.plain:
+
+                def begin(accepted: socket.socket, peer: Any, family: int = sock.family) -> None:
+                    name = f"listener connection {repr_socket_addr(family, peer)}"
+                    connections.start_soon(self._serve_plain, accepted, peer, name=name)
+
+                accepting.start_soon(accept, sock, begin, name="listener accept")
+
+    async def _serve_plain(self, accepted: socket.socket, peer: Any) -> None:
+        first, listener = b"", self._listener
+        if listener.hands_over and not listener.full:
+            raw = RawSocket(accepted, self._readiness)
+            first = await Arrival(self._app, self._context, self._state.copy(), listener, raw, peer).run()
+            if not first:
+                return
+            accepted = raw.release()
+        await self._serve_stream(trio.SocketStream(trio.socket.from_stdlib_socket(accepted)), first)
+
+    async def _serve_stream(self, stream: Stream, first: bytes = b"") -> None:
+        state = ConnectionState(self._state.copy())
+        await Connection(self._app, self._config, self._context, state, self._listener, stream, first).run()
 
     async def _end_drain(self, connections: trio.CancelScope, patience: trio.CancelScope) -> None:
         with trio.move_on_after(self._listener.limits.drain + _GRACE):

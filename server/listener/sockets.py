@@ -50,7 +50,7 @@ class BoundSockets:
         return all(_is_loopback(sock) for sock in (*self.secure, *self.plain))
 
     def listen(self, backlog: int) -> None:
-        """Let peers connect; they wait in the backlog until `listeners` are served.
+        """Let peers connect; they wait in the backlog until they are taken in.
 
         Raises:
             StartupFailed: Somebody else listens there.
@@ -61,15 +61,13 @@ class BoundSockets:
             except OSError as error:
                 raise StartupFailed(f"Cannot listen on {_address(sock)}: {_reason(error)}") from error
 
-    def listeners(self) -> list[trio.SSLListener[trio.SocketStream] | trio.SocketListener]:
-        """The sockets as trio's listeners, which own and close them."""
-        listeners: list[trio.SSLListener[trio.SocketStream] | trio.SocketListener] = []
+    def secure_listeners(self) -> list[trio.SSLListener[trio.SocketStream]]:
+        """The secure sockets as trio's listeners, which own and close them."""
+        listeners = []
         for sock in self.secure:
             assert self.ssl_context is not None
             plain = trio.SocketListener(trio.socket.from_stdlib_socket(sock))
             listeners.append(trio.SSLListener(plain, self.ssl_context, https_compatible=True))
-        for sock in self.plain:
-            listeners.append(trio.SocketListener(trio.socket.from_stdlib_socket(sock)))
         return listeners
 
     def close(self) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import socket
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from functools import partial
@@ -13,6 +14,7 @@ import trio.testing
 from trio.testing import wait_all_tasks_blocked
 
 from server.connection.straight import Socket
+from server.listener.accepting import prepare
 from server.listener.raw_socket import RawSocket
 from server.listener.readiness import Readiness
 from tests.simulated_socket import connected
@@ -24,10 +26,11 @@ PATTERN = bytes(range(251)) * 1000
 
 
 async def over_loopback(nursery: trio.Nursery, readiness: Readiness | None = None) -> Pair:
-    (listener,) = await trio.open_tcp_listeners(0, host="127.0.0.1")
-    async with listener:
-        client = await trio.open_tcp_stream("127.0.0.1", listener.socket.getsockname()[1])
-        server = await listener.accept()
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        prepare(listening)
+        client = socket.create_connection(listening.getsockname())
+        prepare(client)
+        server, _ = listening.accept()
     return RawSocket(server, readiness), RawSocket(client, readiness)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+import socket
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
 from functools import partial
@@ -19,6 +20,7 @@ from trio.testing import MockClock, wait_all_tasks_blocked
 from server.listener.connection import HEAD_TIMEOUT, LINGER
 from server.listener.hand_over import Arrival
 from server.listener.listener import Listener
+from server.listener.raw_socket import RawSocket
 from tests.listener.inside import listener
 from tests.listener.raw import PING, PONG, TEXT, Raw, close_frame, connect, frame, upgrade, websocket
 from tests.listener.servers import PATIENCE, Server, serving
@@ -238,19 +240,19 @@ class Come:
 
 @asynccontextmanager
 async def arriving(how: Callable[[Any], Awaitable[None]]) -> AsyncIterator[Come]:
-    ours, theirs = trio.socket.socketpair()
+    ours, theirs = socket.socketpair()
     under = listener()
     served: Any = Taking(how)
     app = wrap_app(served, 0, "asgi")
-    stream = trio.SocketStream(ours)
-    arrival = Arrival(app, WorkerContext(None), {}, under, None, stream)
+    arrival = Arrival(app, WorkerContext(None), {}, under, RawSocket(ours), "")
+    client = trio.SocketStream(trio.socket.from_stdlib_socket(theirs))
     left: list[bytes] = []
 
     async def run() -> None:
-        async with stream:
-            left.append(await arrival.run(nursery))
+        left.append(await arrival.run())
+        arrival.socket.close()
 
-    async with Raw(trio.SocketStream(theirs)) as peer, trio.open_nursery() as nursery:
+    async with Raw(client) as peer, trio.open_nursery() as nursery:
         nursery.start_soon(run)
         await wait_all_tasks_blocked()
         yield Come(peer, under, arrival, left)
@@ -334,7 +336,7 @@ async def test_what_serves_it_runs_when_the_application_s_call_is_over() -> None
         await it.peer.send(upgrade("/", "Sec-WebSocket-Protocol: chat"))
         assert "sec-websocket-protocol: chat" in await it.peer.head()
         await wait_all_tasks_blocked()
-        assert (it.left, it.listener.open_connections) == ([b""], 1)
+        assert (it.left, it.listener.open_connections) == ([], 1)
         served.set()
         await it.peer.end()
         await wait_all_tasks_blocked()
@@ -373,18 +375,16 @@ async def test_a_refused_one_is_not_read_for_ever(mock_clock: MockClock) -> None
 
 async def test_a_peer_that_is_gone_before_it_is_looked_at_is_no_fault() -> None:
     """Its socket has no address any more, which is nothing to report."""
-    (listening,) = await trio.open_tcp_listeners(0, host="127.0.0.1")
-    async with listening:
-        peer = await connect(listening.socket.getsockname()[1])
-        stream = await listening.accept()
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        peer = await connect(listening.getsockname()[1])
+        accepted, address = listening.accept()
         await peer.send(upgrade())
         peer.reset()
     under = listener()
     served: Any = Taking(accept)
     app = wrap_app(served, 0, "asgi")
     with capture_logs() as log:
-        async with stream, trio.open_nursery() as nursery:
-            await Arrival(app, WorkerContext(None), {}, under, None, stream).run(nursery)
+        await Arrival(app, WorkerContext(None), {}, under, RawSocket(accepted), address).run()
 
     assert log == []
     assert under.open_connections == 0

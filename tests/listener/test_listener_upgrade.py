@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 from typing import Any
 
 import attrs
@@ -16,6 +17,7 @@ from trio.testing import wait_all_tasks_blocked
 
 from server.listener.connection import Connection
 from server.listener.hand_over import Arrival
+from server.listener.raw_socket import RawSocket
 from server.listener.upgrade import recognise
 from tests.listener.inside import listener
 from tests.listener.raw import TEXT, Raw, frame, upgrade
@@ -47,15 +49,16 @@ class Listening:
 
 async def answer(data: bytes, *, straight: bool) -> tuple[Listening, list[str]]:
     """What becomes of a connection that begins so, on one of the two ways."""
-    ours, theirs = trio.socket.socketpair()
+    ours, theirs = socket.socketpair()
     app, under = Listening(), listener()
     served: Any = app
     wrapped = wrap_app(served, 0, "asgi")
-    stream, context = trio.SocketStream(ours), WorkerContext(None)
-    async with Raw(trio.SocketStream(theirs)) as peer, trio.open_nursery() as nursery:
+    context, client = WorkerContext(None), trio.SocketStream(trio.socket.from_stdlib_socket(theirs))
+    async with Raw(client) as peer, trio.open_nursery() as nursery:
         if straight:
-            nursery.start_soon(Arrival(wrapped, context, {}, under, None, stream).run, nursery)
+            nursery.start_soon(Arrival(wrapped, context, {}, under, RawSocket(ours), "").run)
         else:
+            stream = trio.SocketStream(trio.socket.from_stdlib_socket(ours))
             nursery.start_soon(Connection(wrapped, Config(), context, {}, under, stream).run)
         await peer.send(data)
         head = await peer.head()
