@@ -39,7 +39,10 @@ Bar = Beside | AtMost
 
 @frozen(kw_only=True)
 class Goal:
-    """What is to be reached with the figure *key* of *work*; and what to reach for beyond that."""
+    """What is to be reached with the figure *key* of *work*; and what to reach for beyond that.
+
+    The peers' figure is that of *peers_work*, if it is another.
+    """
 
     title: str
     work: str
@@ -47,6 +50,7 @@ class Goal:
     goal: Sequence[Bar]
     reach: Sequence[Bar] = ()
     digits: int = 0
+    peers_work: str | None = None
 
 
 GOALS = [
@@ -79,6 +83,14 @@ GOALS = [
         reach=[Beside("picows")],
     ),
     Goal(
+        title="… in whole replies, told as by default",
+        work="delta-default",
+        key="finals_per_cpu",
+        goal=[Beside("uvicorn"), Beside("node-ws")],
+        reach=[Beside("picows")],
+        peers_work="delta",
+    ),
+    Goal(
         title="the same, cumulative",
         work="cumulative",
         key="messages_per_cpu",
@@ -91,6 +103,14 @@ GOALS = [
         key="finals_per_cpu",
         goal=[Beside("uvicorn")],
         reach=[Beside("node-ws")],
+    ),
+    Goal(
+        title="… in whole replies, told as by default",
+        work="cumulative-default",
+        key="finals_per_cpu",
+        goal=[Beside("uvicorn")],
+        reach=[Beside("node-ws")],
+        peers_work="cumulative",
     ),
     Goal(
         title="ping→pong, 64 sockets, one outstanding",
@@ -159,7 +179,8 @@ def _against(results: Results, goal: Goal, ours: str, bar: Bar) -> str:
     values = results.of(goal.work, ours, goal.key)
     if isinstance(bar, AtMost):
         return f"{bar.text()} {_mark(spread(list(values.values())).median <= bar.limit)}"
-    ratio: Spread | None = paired(values, results.of(goal.work, bar.peer, goal.key))
+    theirs = results.of(goal.peers_work or goal.work, bar.peer, goal.key)
+    ratio: Spread | None = paired(values, theirs)
     if ratio is None:
         return f"{bar.text()}: not measured"
     return f"{bar.text()} {_mark(ratio.median > bar.times)} {ratio.text(2)}"
