@@ -10,7 +10,11 @@ import codecs
 from collections.abc import Callable
 
 from attrs import frozen
-from websockets.utils import apply_mask
+
+try:
+    from websockets.speedups import apply_mask
+except ImportError:  # there is no wheel for this machine
+    from websockets.utils import apply_mask
 
 TEXT, BINARY, CLOSE, PING, PONG = 0x1, 0x2, 0x8, 0x9, 0xA
 _FINAL = 0x80

@@ -147,7 +147,8 @@ class Session:
                 if type(_decoded(message, self._level)) is not PingFrame or not self._connection.idle:
                     break
                 with origin(_names[PingFrame], **self._labels):
-                    self._report_activity()
+                    if answered == 0:
+                        self._report_activity()
                     self._connection.tell_nowait(self._pongs.now())
                 answered += 1
         finally:
