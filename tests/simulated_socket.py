@@ -115,6 +115,8 @@ class SimulatedSocket:
         return data
 
     async def wait_readable(self, at_once: Callable[[], bool] | None = None) -> None:
+        if self._readers:
+            raise trio.BusyResourceError
         self._at_once, self._noticed = at_once, False
         try:
             await self._wait(self._readers, for_reading=True)

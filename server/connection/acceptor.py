@@ -211,6 +211,12 @@ class Acceptor:
                     nursery.start_soon(self._catch_up, info, missed, conversation, name="websocket catch-up")
                 await session.run()
                 nursery.cancel_scope.cancel()
+        except Exception:
+            # A fault of ours, which the listener will log: the client is to hear so before it is cut off.
+            with suppress(ActorError):
+                ref.tell_nowait(Close(CloseCode.INTERNAL_ERROR, "internal error"))
+            await wait_closed(transport)
+            raise
         finally:
             ref.stop(DISCONNECTED)
 

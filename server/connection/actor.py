@@ -231,7 +231,7 @@ class Connection(Actor[ConnectionMessage]):
     async def _close(self, code: int | None, reason: str) -> None:
         if not self._closed:
             self._closed = True
-            if code == CloseCode.RESTART:
+            if code == CloseCode.RESTART and reason:  # our own; a client's is repeated as it was
                 reason = f"{reason}, reconnect_ms={self._random.randint(*RECONNECT_MS)}"
             await self._transport.close(code, reason)
             self.stop("closed")

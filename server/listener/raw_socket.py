@@ -94,6 +94,7 @@ class RawSocket:
 
         Raises:
             trio.ClosedResourceError: The socket was closed here.
+            trio.BusyResourceError: Another task waits for it.
             Exception: What *at_once* raised.
         """
         if self._sock.fileno() == -1:
@@ -103,6 +104,8 @@ class RawSocket:
         elif self._may_have_more:
             await trio.lowlevel.checkpoint()
         else:
+            if self._reader is not None:
+                raise trio.BusyResourceError("another task reads this socket already")
             self._reader = trio.lowlevel.current_task()
             self._at_once = at_once
             await trio.lowlevel.wait_task_rescheduled(self._give_up)

@@ -6,6 +6,7 @@ import json
 import math
 from collections.abc import AsyncIterator, Awaitable, Callable, MutableMapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from datetime import datetime
 from functools import partial
 from itertools import count
 from random import Random
@@ -60,6 +61,7 @@ class Script:
         published: The seq of the newest fact that the conversation knows.
         react: Answers what members ask of the conversation.
         crashes: How often an actor of that name has to crash yet, before it does what it is asked.
+        now: Tells the time of day to whoever lets clients in and hears them.
         gate: What the store waits for before it answers; `store_fails` makes it refuse.
     """
 
@@ -67,6 +69,7 @@ class Script:
     published: int = 0
     react: React = lambda question: Receipt(1, 1) if isinstance(question, Say) else None
     crashes: dict[str, int] = field(factory=dict)
+    now: Callable[[], datetime] = lambda: NOON
     gate: trio.Event | None = None
     store_fails: bool = False
     told: list[Any] = field(factory=list)
@@ -182,7 +185,7 @@ class Root(Supervisor):
             storage=self.spawn(partial(ScriptedStorage, script), name="storage"),
             pipelines={PIPELINE: PipelineInfo(PIPELINE, "Bot", 60.0, cast(Any, None))},
             origins=OriginPolicy(),
-            now=lambda: NOON,
+            now=lambda: script.now(),
             new_id=lambda: f"{next(ids):08d}-0000-4000-8000-000000000000",
         )
         self.ready.set()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from hashlib import blake2b
 from typing import Any
 
@@ -243,6 +244,27 @@ async def test_a_store_that_fails_sends_the_client_away_for_a_while(house: Opens
 
         await client.served.wait()
         assert not [message for message in script.told if isinstance(message, CaughtUp)]
+
+
+async def test_a_fault_of_ours_is_told_before_the_client_is_cut_off(house: Opens) -> None:
+    """It closes the socket with 1011, and is left to whoever logs the faults of applications."""
+    script = history(0)
+
+    def broken() -> datetime:
+        raise ZeroDivisionError
+
+    async def go_wrong() -> None:
+        async with house(script) as here:
+            client = await here.connect()
+            script.now = broken
+            client.send({"type": "ping"})
+            assert await client.receive() == {"closed": (1011, "internal error")}
+            client.leave()
+            await client.served.wait()
+
+    with pytest.raises(ExceptionGroup) as caught:
+        await go_wrong()
+    assert caught.group_contains(ZeroDivisionError)
 
 
 # -- crashes meanwhile

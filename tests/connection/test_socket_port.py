@@ -244,6 +244,16 @@ async def test_who_waits_is_woken_from_this_side(connect: Connect, what: str, ho
             getattr(one, how)()
 
 
+async def test_one_task_reads(connect: Connect) -> None:
+    """Two would take each other's bytes; so the second is told."""
+    async with pair(connect) as (one, _), trio.open_nursery() as nursery:
+        nursery.start_soon(one.wait_readable)
+        await wait_all_tasks_blocked()
+        with pytest.raises(trio.BusyResourceError):
+            await one.wait_readable()
+        nursery.cancel_scope.cancel()
+
+
 async def test_waking_changes_nothing_else(connect: Connect) -> None:
     """The socket goes on, and what was waited for can be waited for again."""
     async with pair(connect) as (one, other):
