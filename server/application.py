@@ -137,11 +137,15 @@ def _report_hold(hold: Hold) -> None:
 
 
 def _spare_the_collector() -> None:
-    """Keep garbage collections rare and short: with thousands of sockets, a full one takes a second.
+    """Keep garbage collections short, and full ones rare: with thousands of sockets one takes a second.
 
     What exists at the start stays to the end, so it need not be looked at again.
     """
     gc.collect()
     gc.freeze()
-    # What sockets leave behind is collected often, in short pauses, and the long pauses are rare.
-    gc.set_threshold(10_000, 100, 50)
+    # What we leave behind is freed without the collector, so its work is to look at what is new and stays:
+    # some hundred objects of each socket that comes. 2,000 take it half a millisecond, and 10,000 of its
+    # second generation three; left to grow to a million, that generation took half a second. A full one
+    # comes after three million: ten thousand sockets come without one, and what libraries leak in cycles
+    # is collected before it amounts to some hundred megabytes.
+    gc.set_threshold(2_000, 4, 300)

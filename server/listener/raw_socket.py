@@ -166,9 +166,10 @@ class RawSocket:
 
     def _wake_reader(self, error: Exception | None = None) -> None:
         reader, self._reader = self._reader, None
+        self._at_once = None  # it leads back here: a cycle, which would wait for a collection
         if reader is not None:
             trio.lowlevel.reschedule(reader, Value(None) if error is None else Error(error))
 
     def _give_up(self, _: object) -> trio.lowlevel.Abort:
-        self._reader = None
+        self._reader = self._at_once = None
         return trio.lowlevel.Abort.SUCCEEDED
