@@ -172,8 +172,8 @@ def read_messages(
 ) -> tuple[Message, ...]:
     """Final messages of the conversation *row*, oldest first, as `ReadMessages` says."""
     forwards = after is not None and before is None
-    low = -1 if after is None else bounded(after)
-    high = MOST if before is None else bounded(before)
+    low = None if after is None else bounded(after)
+    high = None if before is None else bounded(before)
     key = key_of(row)
     found: list[Message] = []
     while (missing := bounded(limit) - len(found)) > 0:
@@ -192,15 +192,20 @@ def read_messages(
     return tuple(found if forwards else reversed(found))
 
 
-def _history(conversation: int, low: int, high: int, alternatives: bool) -> Select[Any]:
-    shown = and_(
+def _history(conversation: int, low: int | None, high: int | None, alternatives: bool) -> Select[Any]:
+    shown = [
         messages.c.conversation == conversation,
-        messages.c.id > low,
-        messages.c.id < high,
         messages.c.seq.is_not(None),
         messages.c.recalled == false(),
-    )
-    return select(messages).where(shown if alternatives else and_(shown, messages.c.superseded == false()))
+    ]
+    # A bound that bounds nothing has PostgreSQL expect so few rows that it reads and sorts them all.
+    if low is not None:
+        shown.append(messages.c.id > low)
+    if high is not None:
+        shown.append(messages.c.id < high)
+    if not alternatives:
+        shown.append(messages.c.superseded == false())
+    return select(messages).where(and_(*shown))
 
 
 def read_snapshot(
@@ -256,10 +261,19 @@ def with_chain(message: Message, chain: tuple[Component, ...]) -> Message:
     return evolve(message, chain=chain)
 
 
+def open_in(conversation: int) -> Select[tuple[int]]:
+    """The ids of replies that are open there: one, or none.
+
+    Nothing but the id: for whole rows SQLite would rather go through all messages than use an index.
+    """
+    of_it = and_(messages.c.conversation == conversation, messages.c.seq.is_(None))
+    return select(messages.c.id).where(of_it)
+
+
 def _open_reply(connection: Connection, vault: Vault, row: Row[Any]) -> OpenReply | None:
     found = connection.execute(
         select(messages)
-        .where(and_(messages.c.conversation == row.id, messages.c.seq.is_(None)))
+        .where(and_(messages.c.conversation == row.id, messages.c.id.in_(open_in(row.id))))
         .order_by(messages.c.id)
         .limit(1)
     ).one_or_none()
