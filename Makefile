@@ -5,7 +5,7 @@ VENV   ?= .venv
 BIN    := $(VENV)/bin
 PIP    := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
-.PHONY: run test simulate model lint bench bench-full bench-runtime bench-storage clean
+.PHONY: run test simulate model lint bench bench-full bench-runtime bench-storage bench-instructions clean
 
 run: $(VENV)/.run  ## Start the server and print the address to open.
 	@$(BIN)/triologue serve
@@ -43,6 +43,9 @@ bench-runtime: $(VENV)/.bench  ## Our runtime beside triotp and Pykka, five faul
 
 bench-storage: $(VENV)/.test  ## Messages committed per second, beside raw sqlite3.
 	$(BIN)/python -m benchmarks.storage.run
+
+bench-instructions: $(VENV)/.test  ## Instructions that a message costs, beside their budgets. Needs valgrind.
+	$(BIN)/python -m benchmarks.instructions
 
 clean:  ## Forget the environment.
 	rm -rf $(VENV) benchmarks/wire/.build
