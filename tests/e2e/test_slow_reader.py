@@ -107,7 +107,7 @@ async def test_chunks_that_wait_collapse_into_the_newest(triologue: Triologue, t
     assert frames[-1]["data"]["content"] == "".join(f"{n} " for n in range(2000))
     contents = [frame["data"]["content"] for frame in frames[1:]]
     assert all(later.startswith(earlier) for earlier, later in pairwise(contents))
-    assert len(frames) < len(seen)
+    assert len(frames) < 2000  # how many the other sees depends on its own pace
 
 
 async def test_a_mailbox_that_overflows_closes_that_socket_alone_with_4408(triologue: Triologue) -> None:
