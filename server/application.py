@@ -143,5 +143,6 @@ def _spare_the_collector() -> None:
     """
     gc.collect()
     gc.freeze()
-    # What sockets leave behind is collected often, in short pauses, and the long pauses are rare.
-    gc.set_threshold(10_000, 100, 50)
+    # To look through the newest holds everybody up: less than a millisecond for so many. Nearly all of them
+    # stay, so the older ones are looked through after a million more, and all of them hardly ever.
+    gc.set_threshold(1_000, 1_000, 50)
