@@ -228,7 +228,7 @@ async def test_an_error_that_is_the_senders_leaves_everything_as_it_was() -> Non
 
 
 async def test_a_large_fan_out_lets_others_run() -> None:
-    """After every 64, for some do their work at once; those who run meanwhile may change the list."""
+    """After every 32, for some do their work at once; those who run meanwhile may change the list."""
     async with stage() as here:
         refs = refs_of(parts := await spawn(here, *[Eager] * 300))
         turns, message = 0, Now()
@@ -245,7 +245,7 @@ async def test_a_large_fan_out_lets_others_run() -> None:
             assert await fan_out(refs, message) == []
             nursery.cancel_scope.cancel()
 
-    assert turns >= 3
+    assert turns >= 8
     assert all(part.taken == [message] for part in parts)
 
 
@@ -280,7 +280,7 @@ async def test_a_fan_out_that_is_cancelled_already_tells_nobody() -> None:
 
 
 async def test_a_large_fan_out_hands_back_the_full_of_all_turns(autojump_clock: MockClock) -> None:
-    """Of each 64, and in their order."""
+    """Of each 32, and in their order."""
     async with stage() as here:
         refs = refs_of(await spawn(here, *[Full] * 200))
         for ref in refs[::2]:
