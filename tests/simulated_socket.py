@@ -32,7 +32,7 @@ class _Way:
 
 
 class SimulatedSocket:
-    """One end. All that is said of `server.connection.straight.Socket` and of `RawSocket` holds.
+    """One end. All that is said of `server.connection.socket_port.Socket` and of `RawSocket` holds.
 
     Attributes:
         peer: The other end.

@@ -18,7 +18,8 @@ from actors import fan_out
 from server.chat import Turn
 from server.config import Config
 from server.config.model import Limits, Timeouts
-from server.connection.straight import Bounds, StraightTransport
+from server.connection.socket_port import Bounds
+from server.connection.straight import StraightTransport
 from server.messages import Adopt, Announced, Deliver
 from server.pipeline import EchoModel
 from tests.in_memory import START, memory_store, running

@@ -52,7 +52,8 @@ from .actor import DISCONNECTED
 from .missed import Missed
 from .patience import PATIENCE, insist
 from .session import Pongs, Session, wait_closed
-from .straight import Bounds, Socket, StraightTransport
+from .socket_port import Bounds, Socket
+from .straight import StraightTransport
 from .transport import AsgiTransport, Frame, Receive, Scope, Send, Transport
 
 log: FilteringBoundLogger = structlog.get_logger(__name__)

@@ -8,12 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from math import inf
-from typing import Protocol
 
 import trio
-from attrs import field, frozen
 
 from .rfc6455 import POLICY, PONG, Broken, Closed, Happening, Parser, Ping, close_frame, frame
+from .socket_port import Bounds, Owner, Socket
 from .transport import Frame
 
 # Bytes of one read: little enough that many talkative peers take turns; and of one within a long message.
@@ -21,54 +20,6 @@ READ, LONG_READ = 2**14, 2**16
 # Seconds the peer has to answer our Close with its own; and to read what was sent before we hang up.
 CLOSE_TIMEOUT = 1.0
 LINGER = 2.0
-
-
-class Socket(Protocol):
-    """A connected byte stream: the *socket port*. What raises an `OSError` is gone.
-
-    Waiting raises `trio.ClosedResourceError` once it was closed on this side, in whatever task.
-    """
-
-    def send_nowait(self, data: bytes | memoryview) -> int:
-        """How many bytes were taken just now; 0 if it is full."""
-
-    def recv_nowait(self, most: int) -> bytes | None:
-        """What has come; nothing at the end, `None` while there is nothing."""
-
-    async def wait_readable(self, at_once: Callable[[], bool] | None = None) -> None:
-        """Wait until something has come, or the end; go on if *at_once* is called and done with it."""
-
-    async def wait_writable(self) -> None: ...
-    def wake(self) -> None:
-        """Have whoever waits stop waiting, with `trio.ClosedResourceError`; nothing else changes."""
-
-    def send_eof(self) -> None: ...
-    def close(self) -> None: ...
-    def abort(self) -> None: ...
-
-
-@frozen
-class Bounds:
-    """What a peer may take, in bytes and seconds; `hold` and `give_back` as in `Parser`."""
-
-    message_size: int = 2**20
-    message_timeout: float = inf
-    send_timeout: float = 10.0
-    hold: Callable[[int], bool] = field(default=lambda size: True)
-    give_back: Callable[[int], None] = field(default=lambda size: None)
-
-
-class Owner(Protocol):
-    """Who writes to the socket."""
-
-    def control(self, data: bytes, key: str) -> None:
-        """Have a control frame written in its turn; of one *key* only the newest matters."""
-
-    def go_on(self, data: bytes) -> None:
-        """Have the end of what was written first written as soon as the socket takes it."""
-
-    def goodbye(self, code: int | None) -> None:
-        """Have the socket closed in its turn, because of what the peer sent."""
 
 
 class StraightTransport:

@@ -11,7 +11,8 @@ from attrs import define, field
 
 from actors import ActorRef
 from server.connection.rfc6455 import CLOSE, TEXT
-from server.connection.straight import Bounds, StraightTransport
+from server.connection.socket_port import Bounds
+from server.connection.straight import StraightTransport
 from server.messages import ConnectionMessage, Dialect
 from tests.simulated_socket import WINDOW, SimulatedSocket, connected
 

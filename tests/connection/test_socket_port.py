@@ -13,7 +13,7 @@ import trio
 import trio.testing
 from trio.testing import wait_all_tasks_blocked
 
-from server.connection.straight import Socket
+from server.connection.socket_port import Socket
 from server.listener.accepting import prepare
 from server.listener.raw_socket import RawSocket
 from server.listener.readiness import Readiness

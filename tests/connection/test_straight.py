@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from trio.testing import MockClock, wait_all_tasks_blocked
 
-from server.connection.straight import Bounds
+from server.connection.socket_port import Bounds
 from server.messages import Close
 from tests.listener.raw import BINARY, CLOSE, PING, PONG, TEXT, close_frame, frame, header
 from tests.listener.violations import VIOLATIONS

@@ -17,7 +17,7 @@ from trio.testing import MockClock, wait_all_tasks_blocked
 from actors import MailboxFull
 from server.connection import wire
 from server.connection.rfc6455 import CLOSE, PING, PONG, TEXT, frame
-from server.connection.straight import Bounds
+from server.connection.socket_port import Bounds
 from server.connection.transport import AsgiTransport
 from server.messages import (
     TOO_SLOW,

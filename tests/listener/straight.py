@@ -11,7 +11,8 @@ import trio
 
 from server.connection.heartbeat import Heartbeat
 from server.connection.rfc6455 import BINARY, PING, TEXT, frame
-from server.connection.straight import Bounds, StraightTransport
+from server.connection.socket_port import Bounds
+from server.connection.straight import StraightTransport
 from tests.listener import apps
 from tests.listener.apps import Receive, Scope, Send
 from tests.listener.embedded import main

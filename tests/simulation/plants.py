@@ -15,7 +15,7 @@ import trio
 from attrs import evolve
 
 from server.chat import Command, Post
-from server.connection.straight import Socket
+from server.connection.socket_port import Socket
 from server.storage import Store, StoreError
 
 from .run import Run

@@ -14,7 +14,7 @@ from attrs import define, field
 
 from actors import ActorError
 from actors.testing import run_seeded
-from server.connection.straight import Socket
+from server.connection.socket_port import Socket
 from server.protocol import timestamp
 from server.storage import Store
 from server.telemetry.logs import route_to_logging

@@ -17,7 +17,7 @@ from urllib.parse import quote
 import trio
 from attrs import frozen
 
-from server.connection.straight import Socket
+from server.connection.socket_port import Socket
 from tests.simulated_socket import connected
 
 from .frames import BREACHES, CLOSE, PING, PONG, TEXT, NoFrame, ServerFrames, closing, masked, message
