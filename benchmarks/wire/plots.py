@@ -63,6 +63,7 @@ def _bars(axes: Axes, results: Results, work: Work, metric: Metric) -> None:
     names = [name for name in results.contestants(work.name) if results.of(work.name, name, metric.key)]
     spreads = [spread(list(results.of(work.name, name, metric.key).values())) for name in names]
     mine = our_names(results)
+    axes.locator_params(axis="x", nbins=4)
     axes.barh(
         names,
         [each.median for each in spreads],
