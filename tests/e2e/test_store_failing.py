@@ -233,8 +233,10 @@ async def test_a_failing_store_is_an_error_to_the_sender_and_recovers_by_itself(
             steps.go(1, 2)
             await listener.until_said(words(3))
             status, _ = await trio.to_thread.run_sync(server.json, "GET", history_route())
-            assert status == (200 if trouble.reads else 503)
-            if trouble.reads:
+            # Without a single page left SQLite may be unable to read, too: its index of the log needs one.
+            full = isinstance(trouble, FullDisk)
+            assert status in ({200, 503} if full else {200} if trouble.reads else {503})
+            if status == 200:
                 async with entered(TALK.url(server, cursor=start)) as late:
                     assert late.connected["resumed"] is True
                     assert (await late.until_type("user_message"))["data"]["content"] == "before"
