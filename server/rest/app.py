@@ -92,17 +92,32 @@ def create_app(services: Services) -> AsgiApp:
 
 
 async def _checked(app: AsgiApp, scope: Any, receive: Any, send: Any) -> None:
-    """Pass requests on to *app*, but for those whose target no URL has, on which Quart fails."""
-    try:
-        target = urlsplit(scope["path"])
-    except ValueError:
-        target = None
-    if target is None or not target.path:
+    """Pass requests on to *app*, but for those whose target or host no URL has, on which Quart fails."""
+    if not _has_target(scope):
         await send_problem(send, problem(400, "bad_request", "Bad request target"))
+    elif not _has_host(scope):
+        await send_problem(send, problem(400, "bad_request", "Bad Host"))
     else:
         # What a request makes actors do can be followed back to it.
         with origin(_name(scope)):
             await app(scope, receive, send)
+
+
+def _has_target(scope: Any) -> bool:
+    try:
+        return bool(urlsplit(scope["path"]).path)
+    except ValueError:
+        return False
+
+
+def _has_host(scope: Any) -> bool:
+    """Whether the host, if one is told, may be a name: IDNA has no label that is empty or too long."""
+    host = next((value for name, value in scope["headers"] if name == b"host"), b"")
+    try:
+        host.decode("latin-1").encode("idna")
+    except UnicodeError:
+        return False
+    return True
 
 
 def _name(scope: Any) -> str:
