@@ -8,6 +8,7 @@ from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
 from functools import reduce
 from importlib import import_module
+from time import perf_counter
 from typing import Any
 
 import trio
@@ -16,7 +17,6 @@ from server.chat import Turn
 
 from .errors import PipelineError
 from .port import Finish
-from .reply_text import ReplyText
 
 # A function that yields without waiting lets others run after so many pieces, or seconds.
 TURN_PIECES = 16
@@ -48,28 +48,21 @@ class PythonModel:
             PipelineError: It yielded something other than text.
             Exception: Whatever the function raises.
         """
-        text = ReplyText()
         async with aclosing(self._function(turn)) as pieces:
             turn_ends, left = 0.0, 0
             async for piece in pieces:
                 # The function may be a loop that never waits; the server must not stand still for it.
                 left -= 1
-                if left <= 0 or trio.current_time() >= turn_ends:
+                if left <= 0 or perf_counter() >= turn_ends:
                     await trio.lowlevel.checkpoint()
-                    turn_ends, left = trio.current_time() + TURN_SECONDS, TURN_PIECES
-                else:
-                    await trio.lowlevel.checkpoint_if_cancelled()
-                if isinstance(piece, Finish):
-                    if rest := text.close():
-                        yield rest
+                    turn_ends, left = perf_counter() + TURN_SECONDS, TURN_PIECES
+                if isinstance(piece, str):
+                    yield piece
+                elif isinstance(piece, Finish):
                     yield piece
                     return
-                if not isinstance(piece, str):
+                else:
                     raise PipelineError(f"{self._name} yielded {type(piece).__name__}, not str")
-                if whole := text.feed(piece):
-                    yield whole
-        if rest := text.close():
-            yield rest
 
     async def aclose(self) -> None:
         """Do nothing: what the function holds is its own."""

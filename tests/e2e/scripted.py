@@ -14,7 +14,7 @@ async def reply(turn: Turn) -> AsyncIterator[str]:
 
     `say WORD …` streams the words; `gate FILE` says "waiting", then "done" once the file is there; `hang` and
     `crash` say "so far" and then nothing more, or raise; `silent` says nothing; `surrogate` says what is no
-    Unicode; `history` tells what came before; `many N` streams N chunks.
+    Unicode, and `halves` two halves of a character, and one more; `history` tells what came before; `many N` streams N chunks.
     """
     order, _, rest = turn.text.partition(" ")
     match order:
@@ -35,6 +35,9 @@ async def reply(turn: Turn) -> AsyncIterator[str]:
             raise RuntimeError("swordfish")
         case "surrogate":
             yield "a\ud800b"
+        case "halves":
+            for half in "\ud83d\ude00\ud83d":
+                yield half
         case "history":
             yield " | ".join(f"{m.id}:{m.role}:{m.content}" for m in turn.history)
         case "many":

@@ -139,6 +139,8 @@ async def test_what_is_no_unicode_is_replaced(triologue: Triologue, session: str
     async with connect(triologue.socket_url(SCRIPT, session)) as client:
         await client.say("surrogate")
         assert (await client.until_final())[-1]["data"]["content"] == "a\ufffdb"
+        await client.say("halves")
+        assert (await client.until_final())[-1]["data"]["content"] == "😀\ufffd"
 
 
 async def test_a_pipeline_sees_the_history_before_its_question(triologue: Triologue, session: str) -> None:

@@ -1,0 +1,89 @@
+"""One clock for all replies of a pipeline: each is told in time, and telling leaves time for writing."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import pytest
+import trio
+from attrs import define, field
+from trio.testing import MockClock
+
+from server.pipeline.teller import SHARE, TICKS, Teller
+
+INTERVAL = 0.02
+
+
+@define(eq=False)
+class Held:
+    """A reply that always has something to tell, which takes a while."""
+
+    clock: MockClock
+    takes: float = 0.0
+    tells_at: float = 0.0
+    told: list[float] = field(factory=list)
+    full: int = 0
+
+    def tell(self, now: float) -> bool:
+        if self.full:
+            self.full -= 1
+            return False
+        self.clock.jump(self.takes)
+        self.told.append(now)
+        self.tells_at = now + INTERVAL
+        return True
+
+
+@asynccontextmanager
+async def telling() -> AsyncIterator[Teller]:
+    teller = Teller(INTERVAL)
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(teller.run)
+        await trio.testing.wait_all_tasks_blocked()
+        yield teller
+        nursery.cancel_scope.cancel()
+
+
+@pytest.fixture
+def clock(autojump_clock: MockClock) -> MockClock:
+    return autojump_clock
+
+
+async def test_what_is_held_is_told_a_quarter_of_the_interval_late_at_most(clock: MockClock) -> None:
+    """Nobody sees a difference of five milliseconds, and one clock is cheaper than two hundred."""
+    async with telling() as teller:
+        replies = [Held(clock, tells_at=trio.current_time() + INTERVAL * n / 7) for n in range(7)]
+        due = [reply.tells_at for reply in replies]
+        for reply in replies:
+            teller.hold(reply)
+        await trio.sleep(3 * INTERVAL)
+
+    for reply, at in zip(replies, due, strict=True):
+        assert [at <= told <= at + INTERVAL / TICKS + 1e-9 for told in reply.told] == [True]
+
+
+async def test_what_a_conversation_has_no_room_for_is_told_later(clock: MockClock) -> None:
+    """Nothing is lost meanwhile: the reply keeps it."""
+    async with telling() as teller:
+        teller.hold(reply := Held(clock, full=3))
+        await trio.sleep(INTERVAL)
+        assert reply.told == []
+        await trio.sleep(INTERVAL)
+        assert len(reply.told) == 1
+
+
+async def test_telling_leaves_most_of_the_time_to_others(clock: MockClock) -> None:
+    """With very many replies at once, each is told less often; else none of them would get on."""
+    async with telling() as teller:
+        replies, began = [Held(clock, takes=0.001) for _ in range(20)], trio.current_time()
+        for _ in range(10):
+            for reply in replies:
+                teller.hold(reply)
+            told = len(replies[0].told)
+            while len(replies[0].told) == told:
+                await trio.sleep(0.001)
+        spent = sum(len(reply.told) for reply in replies) * 0.001
+        all_time = trio.current_time() - began
+
+    assert spent / all_time == pytest.approx(1 / (SHARE + 1), rel=0.2)
