@@ -66,7 +66,8 @@ def run(load: Load, server: ServerProcess, *, yielding: bool = False) -> Figures
         LoadFailed: Not all connections came about, some were lost, or some were never answered.
     """
     ran = subprocess.run(
-        ["nice", "-n", "19" if yielding else "0", *load.command(server)],
+        # Not `nice`: even the nicest process is left to end its turn, of some milliseconds.
+        [*(["chrt", "--idle", "0"] if yielding else []), *load.command(server)],
         capture_output=True,
         text=True,
         timeout=load.warm_up + load.seconds + 180,
