@@ -9,6 +9,7 @@ from .actor import Actor
 from .ask import Question
 from .causality import Activity, Cause, Origin, cause, current, origin, resume
 from .dead_letters import DeadLetter
+from .delivery import Later
 from .envelope import Envelope
 from .errors import (
     ActorDied,
@@ -78,6 +79,7 @@ __all__ = [
     "Hold",
     "Join",
     "KindTotals",
+    "Later",
     "Leave",
     "MailboxFull",
     "Members",

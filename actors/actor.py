@@ -7,6 +7,7 @@ from collections.abc import Awaitable, Callable, Hashable
 from typing import Any, ClassVar, Generic, Protocol, TypeVar
 
 from .ask import Question
+from .delivery import Later
 from .lifecycle import Down, ExitReason
 from .mailbox import Overflow
 from .ref import ActorRef, Recipient
@@ -72,15 +73,18 @@ class Actor(ABC, Generic[M]):
     async def handle(self, message: M) -> None:
         """React to *message*. An exception is a crash; the message is not handled again."""
 
-    def consume(self, message: M) -> M | None:
+    def consume(self, message: M) -> M | Later | None:
         """What is left of *message* for the mailbox, once that is done which can be done without waiting.
 
-        `None`: nothing. The message itself, as by default: nothing was done. Something else: that is left.
+        `None`: nothing. The message itself, as by default: nothing was done. A `Later`: what its `finish`
+        says, which is called soon. Something else: that is left.
 
         Tried for what is told, but for questions and `None`, while the actor waits for a message; in the
         sender's task, so it must be quick. It may do what `handle` may, but for waiting, and for beginning
         tasks otherwise than with `start_task`. An exception is a crash of this actor, as in `handle`, and
         not the sender's trouble.
+
+        An actor of which a part does that may set `self.consume` to the part's own, in `started` at latest.
         """
         return message
 

@@ -8,7 +8,7 @@ it leaves goes into the mailbox, and whatever comes after that waits behind it: 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Protocol
+from typing import Any, Protocol
 
 from .ask import Question
 from .causality import Origin, here
@@ -19,6 +19,22 @@ from .tracing import Ledger, Observer
 # A consumer that tells somebody whose consumer tells somebody … A chain must not end in a RecursionError,
 # which would be the crash of an actor that did nothing wrong.
 DEEPEST = 16
+
+
+class Later:
+    """What a consumer has begun, to be finished once all others of the same fan-out have begun theirs.
+
+    For a system call, say: if they follow each other without work in between, whoever they concern is still
+    awake from the last, and waking costs most. Until then the consumer may be offered more; and what comes
+    into its mailbox meanwhile is before what it leaves.
+    """
+
+    # No abstract base class: to ask for an instance of one costs as much as a call.
+    __slots__ = ()
+
+    def finish(self) -> Any:
+        """What is left for the mailbox, or `None`, as from `Actor.consume`; an exception is a crash, too."""
+        raise NotImplementedError
 
 
 class Receiver(Protocol):
@@ -83,6 +99,8 @@ def deliver(receiver: Receiver, envelope: Envelope) -> Envelope | None:
     token = here.set(delivery)
     try:
         left = consume(message)
+        if left is not None and isinstance(left, Later):
+            left = left.finish()
     except BaseException as error:
         receiver.ledger.note_consumed(envelope)
         if observers:

@@ -9,10 +9,11 @@ import trio
 
 from .ask import Question
 from .causality import here
-from .delivery import Delivery, is_closed_within
+from .delivery import Delivery, Later, is_closed_within
 from .envelope import Envelope
 from .errors import MailboxFull, RecipientStopped
 from .ref import TURN, ActorRef
+from .tracing import Shared
 
 M = TypeVar("M")
 
@@ -52,8 +53,11 @@ def fan_out_nowait(refs: Sequence[ActorRef[M]], message: M) -> list[ActorRef[M]]
     if len(refs) == 1 or first.observers or message is None or isinstance(message, Question):
         return [ref for ref in refs if not _is_told(ref, message)]
     untold: list[ActorRef[M]] = []
+    begun: list[tuple[ActorRef[M], Later]] = []
     envelope = Envelope(message, first.clock())
     envelope.began_at = envelope.sent_at
+    entry = Shared(envelope, first.ledger)
+    before = entry.before
     delivery, deliveries = Delivery(envelope, first), first.deliveries
     around = tuple(deliveries)
     token = here.set(delivery)
@@ -69,12 +73,19 @@ def fan_out_nowait(refs: Sequence[ActorRef[M]], message: M) -> list[ActorRef[M]]
                     left = consume(message)
                 except Exception as error:
                     # Its own doing, and not the trouble of whoever told it something.
-                    receiver.ledger.note_consumed(envelope)
+                    receiver.ledger.note_shared(entry)
                     receiver.crash_consuming(envelope, error)
                     continue
                 if left is not message:
-                    receiver.ledger.note_consumed(envelope)
+                    ledger = receiver.ledger
+                    if ledger.shared is before:
+                        ledger.shared = entry  # as `note_shared`, without a call
+                    else:
+                        ledger.note_shared(entry)
                     if left is None:
+                        continue
+                    if isinstance(left, Later):
+                        begun.append((ref, left))
                         continue
             here.reset(token)  # what is put into a mailbox is sent by the sender
             try:
@@ -83,10 +94,29 @@ def fan_out_nowait(refs: Sequence[ActorRef[M]], message: M) -> list[ActorRef[M]]
             finally:
                 token = here.set(delivery)
     finally:
+        unfinished = _finish(begun, delivery, envelope)
         here.reset(token)
         deliveries.pop()
         envelope.message = None
+    untold += [ref for ref, left in unfinished if not _is_put(ref, left, envelope.sent_at)]
     return untold
+
+
+def _finish(
+    begun: list[tuple[ActorRef[M], Later]], delivery: Delivery, envelope: Envelope
+) -> list[tuple[ActorRef[M], M]]:
+    """Who leaves what."""
+    unfinished: list[tuple[ActorRef[M], M]] = []
+    for ref, later in begun:
+        try:
+            left = later.finish()
+        except Exception as error:
+            delivery.receiver = ref._recipient
+            ref._recipient.crash_consuming(envelope, error)
+            continue
+        if left is not None:
+            unfinished.append((ref, left))
+    return unfinished
 
 
 def _is_told(ref: ActorRef[M], message: M) -> bool:

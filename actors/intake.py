@@ -82,7 +82,8 @@ class Intake:
     async def handle_messages(self, actor: Actor[Any]) -> None:
         cell, mailbox = self.cell, self.cell.mailbox
         clock, ledger, observers = cell.clock, cell.ledger, cell.observers
-        consumer = None if type(actor).consume is Actor.consume else actor.consume
+        consume = actor.consume
+        consumer = None if getattr(consume, "__func__", None) is Actor.consume else consume
         now = clock()
         left, turn_ends = TURN_MESSAGES, now + TURN_SECONDS
         while not self.ending:

@@ -110,7 +110,7 @@ class ActorSystem:
     def recent(self, address: str) -> list[MessageView]:
         """The latest messages that the actor at *address* has handled, newest last."""
         cell = self._world.cells.get(address)
-        if cell is None or cell.ledger.recent is None:
+        if cell is None:
             return []
         now = self._world.clock()
         return [view_message(envelope, now) for envelope in cell.ledger.recent]

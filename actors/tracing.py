@@ -5,6 +5,8 @@ Each cell keeps a `Ledger`; who wants to see more, while it happens, attaches an
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from attrs import frozen
 
 from .envelope import Envelope
@@ -51,20 +53,59 @@ class Crash:
     cause: int
 
 
-class Ledger:
-    """The accounts of one actor over all of its lives."""
+class Shared:
+    """One entry for many ledgers: of a message that many actors took at once, in one envelope.
 
-    __slots__ = ("busy", "counts", "crashed", "crashes", "expired", "recent", "restarts")
+    Telling the same thousand actors again and again, this spares looking at the accounts of each of them,
+    which are rarely in the processor's caches: a ledger whose newest entry is *before* takes note of the next
+    by pointing to it.
+
+    Args:
+        first: The ledger of one of them. The others, it is to be hoped, have shared the entries before, too.
+    """
+
+    __slots__ = ("before", "envelope", "length")
+
+    def __init__(self, envelope: Envelope, first: Ledger) -> None:
+        before = first.shared
+        if before is not None and before.length == RECENT:
+            before = None
+        self.envelope = envelope
+        self.before: Shared | None = before
+        self.length: int = 1 if before is None else before.length + 1
+
+
+class Ledger:
+    """The accounts of one actor over all of its lives.
+
+    Attributes:
+        shared: The newest of the entries that are shared with others, as long as nothing came after them.
+    """
+
+    __slots__ = ("_counts", "_recent", "busy", "crashed", "crashes", "expired", "restarts", "shared")
 
     def __init__(self) -> None:
-        self.counts: dict[type, int] = {}
+        self.shared: Shared | None = None
+        self._counts: dict[type, int] = {}
         self.busy = 0.0
         self.expired = 0
         self.restarts = 0
         # A list: a deque takes 600 bytes even if there is little in it.
-        self.recent: list[Envelope] | None = None
+        self._recent: list[Envelope] | None = None
         self.crashed = 0
         self.crashes: tuple[Crash, ...] = ()
+
+    @property
+    def counts(self) -> dict[type, int]:
+        """How many messages it handled, by their classes."""
+        self._settle()
+        return self._counts
+
+    @property
+    def recent(self) -> Sequence[Envelope]:
+        """The newest of them, in their order."""
+        self._settle()
+        return self._recent or ()
 
     def note(self, envelope: Envelope, ended_at: float) -> None:
         """Enter a message that was handled. Its body is forgotten."""
@@ -75,17 +116,38 @@ class Ledger:
 
     def note_consumed(self, envelope: Envelope) -> None:
         """Enter a message that was handled at once. The time it took is its sender's."""
+        if self.shared is not None:
+            self._settle()
         try:
-            self.counts[envelope.type] += 1
+            self._counts[envelope.type] += 1
         except KeyError:
-            self.counts[envelope.type] = 1
-        recent = self.recent
+            self._counts[envelope.type] = 1
+        recent = self._recent
         if recent is None:
-            self.recent = [envelope]
+            self._recent = [envelope]
             return
         if len(recent) == RECENT:
             del recent[0]
         recent.append(envelope)
+
+    def note_shared(self, entry: Shared) -> None:
+        """Enter a message that others have taken as well, at once."""
+        if self.shared is not entry.before:
+            self._settle()
+            if entry.before is not None:
+                self.note_consumed(entry.envelope)
+                return
+        self.shared = entry
+
+    def _settle(self) -> None:
+        """Make the entries that are shared its own."""
+        entry, self.shared = self.shared, None
+        entries = []
+        while entry is not None:
+            entries.append(entry.envelope)
+            entry = entry.before
+        for envelope in reversed(entries):
+            self.note_consumed(envelope)
 
     def note_crash(self, at: float, error: BaseException, envelope: Envelope | None) -> None:
         kind, cause = (None, 0) if envelope is None else (envelope.kind, envelope.id)

@@ -57,7 +57,7 @@ class SimulatedSocket:
 
     @property
     def sent(self) -> int:
-        """How many bytes this end's `send_nowait` ever took."""
+        """How many bytes this end's `send` ever took."""
         return self._out.taken
 
     @property
@@ -90,11 +90,13 @@ class SimulatedSocket:
 
     # -- the socket port
 
-    def send_nowait(self, data: bytes | memoryview) -> int:
+    def send(self, data: bytes | memoryview, /) -> int:
         self._check()
         if self._out.ended:
             raise BrokenPipeError("this end said that it sends no more")
         taken = self._some(min(len(data), self._out.room), least=0)
+        if data and not taken:
+            raise BlockingIOError("it is full")
         self._out.taken += taken
         if taken and self.peer._closed:
             self._cut()  # as its system answers for a socket that it does not know any more

@@ -44,7 +44,7 @@ class NullSocket:
 
     # -- the socket port
 
-    def send_nowait(self, data: bytes | memoryview) -> int:
+    def send(self, data: bytes | memoryview, /) -> int:
         self.writes += 1
         if self.writes == self._enough:
             self._written.set()

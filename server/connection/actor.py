@@ -13,7 +13,6 @@ from random import Random
 from typing import Any
 
 import structlog
-from attrs import frozen
 from structlog.typing import FilteringBoundLogger
 
 from actors import Actor, ActorError, ActorRef, Crashed, ExitReason, Restart, Stopped
@@ -36,6 +35,7 @@ from server.protocol import CloseCode
 
 from .heartbeat import Heartbeat, Watched
 from .outbox import Hole, Outbox
+from .output import Control, Unwritten
 from .rfc6455 import PING, frame
 from .straight import StraightTransport
 from .transport import Transport
@@ -51,21 +51,6 @@ RECONNECT_MS = (100, 3000)
 
 
 _PING = frame(PING, b"")
-
-
-@frozen
-class Unwritten(ConnectionMessage):
-    """What the socket did not take at once: the end of a frame, or frames."""
-
-    data: bytes
-
-
-@frozen
-class Control(ConnectionMessage):
-    """Write a control frame; of one *key* the newest is enough."""
-
-    data: bytes
-    key: str
 
 
 class Connections(Actor[ConnectionsMessage]):
@@ -134,7 +119,12 @@ class Connection(Actor[ConnectionMessage]):
     ) -> None:
         self._transport = transport
         self._straight = transport if isinstance(transport, StraightTransport) else None
-        self._outbox = Outbox(dialect, greeting)
+        if self._straight is None:
+            self._outbox = Outbox(dialect, greeting)
+        else:
+            self._outbox = output = self._straight.output
+            output.begin(dialect, greeting)
+            self.consume = output.consume  # type: ignore[method-assign]
         self._heartbeat = heartbeat
         self._watched: Watched | None = None
         self._random = random
@@ -158,37 +148,19 @@ class Connection(Actor[ConnectionMessage]):
     async def started(self) -> None:
         if self._straight is not None:
             writer = Writer(self.ref)
-            self._straight.owner = writer
+            self._straight.output.owner = writer
             self._watched = self._heartbeat.watch(self._straight, writer.ping)
-
-    def consume(self, message: ConnectionMessage) -> ConnectionMessage | None:
-        """Write at once what the socket takes."""
-        straight = self._straight
-        if straight is None:
-            return message
-        data: bytes
-        if type(message) is Deliver:
-            try:
-                made = self._outbox.frame(message.event)
-            except Hole:
-                return message
-            if made is None:
-                return None
-            data = made.data
-        elif type(message) is Control:
-            data = message.data
-        else:
-            return message
-        left = straight.send_nowait(data)
-        return None if left is None else Unwritten(left)
 
     async def handle(self, message: ConnectionMessage) -> None:
         match message:
             case Deliver():
                 await self._write(message.event)
-            case Unwritten() | Control():
+            case Unwritten():
                 assert self._straight is not None
-                await self._straight.write(message.data)
+                await self._straight.output.go_on(message.data)
+            case Control():
+                assert self._straight is not None
+                await self._straight.output.write(message.data)
             case Flush():
                 message.answer(None)
             case Follow():

@@ -6,7 +6,7 @@ have been left out on the way. Here it becomes one sequence without holes, doubl
 
 from __future__ import annotations
 
-from server.chat import Cursor, Fact, ReplyEnded
+from server.chat import Cursor, ReplyEnded
 from server.messages import (
     Dialect,
     Event,
@@ -17,7 +17,7 @@ from server.messages import (
 )
 
 from .transport import Frame
-from .wire import Greeting, encoded, encoded_delta
+from .wire import WHOLE, Greeting, encoded, encoded_delta
 
 
 class Hole(Exception):
@@ -37,6 +37,8 @@ class Outbox:
         greeting: What it is told of the server.
     """
 
+    __slots__ = ("_dialect", "_ended", "_greeting", "_last", "_reply", "_told")
+
     def __init__(self, dialect: Dialect, greeting: Greeting) -> None:
         self._dialect: Dialect = dialect
         self._greeting = greeting
@@ -53,33 +55,25 @@ class Outbox:
         Raises:
             Hole: Something before it is missing.
         """
-        kind = type(event)
-        if kind is ReplyGrew:
-            assert isinstance(event, ReplyGrew)
+        if isinstance(event, ReplyGrew):
             return self._reply_frame(event, event.reply.id, len(event.text), final=False)
-        if kind is Happened:
-            assert isinstance(event, Happened)
-            if not self._follows(event.fact):
+        if isinstance(event, Happened):
+            fact = event.fact
+            seq = fact.seq
+            if self._last is None or seq > self._last + 1:
+                raise Hole(self._last, seq)
+            if seq <= self._last:
                 return None
-            if isinstance(event.fact, ReplyEnded):
-                reply = event.fact.message
-                return self._reply_frame(event, reply.id, len(reply.content), final=True)
-        elif kind is Welcomed:
-            assert isinstance(event, Welcomed)
+            self._last = seq
+            if isinstance(fact, ReplyEnded):
+                return self._reply_frame(event, fact.message.id, len(fact.message.content), final=True)
+        elif isinstance(event, Welcomed):
             if not self._enters(event.cursor):
                 return None
-        elif kind is Gap:
-            assert isinstance(event, Gap)
+        elif isinstance(event, Gap):
             self._last = _seq_of(event.cursor)
-        return encoded(event, self._dialect, self._greeting)
-
-    def _follows(self, fact: Fact) -> bool:
-        if self._last is None or fact.seq > self._last + 1:
-            raise Hole(self._last, fact.seq)
-        if fact.seq <= self._last:
-            return False
-        self._last = fact.seq
-        return True
+        made: Frame | None = event.encodings.get(WHOLE)  # nearly always, in a fan-out
+        return encoded(event, self._dialect, self._greeting) if made is None else made
 
     def _enters(self, cursor: str) -> bool:
         """Take note of where the client begins; false if it was welcomed before.

@@ -10,13 +10,13 @@ from attrs import field, frozen
 
 
 class Socket(Protocol):
-    """A connected byte stream: the *socket port*. What raises an `OSError` is gone.
+    """A connected byte stream: the *socket port*. What raises an `OSError` is gone; but see `send`.
 
     Waiting raises `trio.ClosedResourceError` once it was closed on this side, in whatever task.
     """
 
-    def send_nowait(self, data: bytes | memoryview) -> int:
-        """How many bytes were taken just now; 0 if it is full."""
+    def send(self, data: bytes | memoryview, /) -> int:
+        """How many bytes were taken just now; `BlockingIOError` if it is full."""
 
     def recv_nowait(self, most: int) -> bytes | None:
         """What has come; nothing at the end, `None` while there is nothing."""

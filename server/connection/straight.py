@@ -11,8 +11,9 @@ from math import inf
 
 import trio
 
+from .output import Output
 from .rfc6455 import POLICY, PONG, Broken, Closed, Happening, Parser, Ping, close_frame, frame
-from .socket_port import Bounds, Owner, Socket
+from .socket_port import Bounds, Socket
 from .transport import Frame
 
 # Bytes of one read: little enough that many talkative peers take turns; and of one within a long message.
@@ -29,7 +30,7 @@ class StraightTransport:
         first: What came after the handshake.
 
     Attributes:
-        owner: Who writes to it, once there is somebody.
+        output: Its writing side.
         at_once: As in `Transport`.
     """
 
@@ -37,20 +38,17 @@ class StraightTransport:
         "_answered",
         "_arrived",
         "_bounds",
-        "_corked",
         "_due",
         "_first",
         "_heard_at",
         "_last",
-        "_owed",
         "_parser",
         "_said_goodbye",
         "_says_goodbye",
         "_socket",
-        "_torn",
         "_waits",
         "at_once",
-        "owner",
+        "output",
     )
 
     def __init__(self, socket: Socket, bounds: Bounds, first: bytes = b"") -> None:
@@ -58,13 +56,9 @@ class StraightTransport:
         self._bounds = bounds
         self._parser = Parser(bounds.message_size, bounds.hold, bounds.give_back)
         self._first = first
-        self.owner: Owner | None = None
+        self.output = Output(socket, bounds.send_timeout)
         self.at_once: Callable[[Sequence[str | bytes]], int] | None = None
-        # Writing: what is gathered; what is to be written before all else, if it was handed back;
-        # whether nothing can be written any more; whether a Close is, or was.
-        self._corked: list[bytes] | None = None
-        self._owed: bytes | None = None
-        self._torn = False
+        # Writing: whether a Close is, or was.
         self._says_goodbye = self._said_goodbye = False
         self._answered: trio.Event | None = None
         # Reading: what was parsed and not yet given out; the peer's last word; when it has to have finished a
@@ -77,66 +71,20 @@ class StraightTransport:
 
     # -- writing
 
-    def send_nowait(self, data: bytes) -> bytes | None:
-        """Write *data*, whole frames; what the socket does not take now is handed back.
-
-        Only while nothing else is being written: the connection's actor sees to that.
-        """
-        if self._corked is not None:
-            self._corked.append(data)
-            return None
-        if self._torn:
-            return None
-        try:
-            sent = self._socket.send_nowait(data)
-        except OSError:
-            self._torn = True  # the reading side notices by itself
-            return None
-        if sent == len(data):
-            return None
-        self._owed = data[sent:]
-        return self._owed
-
     def cork(self) -> None:
-        self._corked = []
+        self.output.cork()
 
     def uncork(self) -> None:
-        corked, self._corked = self._corked, None
-        if corked:
-            left = self.send_nowait(b"".join(corked))
-            if left is not None and self.owner is not None:
-                self.owner.go_on(left)
+        self.output.uncork()
 
     async def send(self, frame: Frame) -> None:
-        await self.write(frame.data)
-
-    async def write(self, data: bytes) -> None:
-        """Write all of *data*, waiting for the socket; a peer that does not take it in time is cut off."""
-        owed, self._owed = self._owed, None
-        if owed is not None and owed is not data:
-            # A mailbox that is closed loses what was handed back; but a goodbye must not come amid a frame.
-            data = owed + data
-        left = self.send_nowait(data)
-        if left is None:
-            return
-        self._owed = None
-        rest = memoryview(left)
-        # Shielded, for half a frame would spoil the next one; so it has a deadline.
-        with trio.move_on_after(self._bounds.send_timeout, shield=True):
-            while rest and not self._torn:
-                try:
-                    await self._socket.wait_writable()
-                    rest = rest[self._socket.send_nowait(rest) :]
-                except (OSError, trio.ClosedResourceError):
-                    self._torn = True
-        if rest:
-            self.abort()
+        await self.output.write(frame.data)
 
     async def close(self, code: int | None, reason: str) -> None:
         if self._says_goodbye:
             return
         self._says_goodbye = True
-        await self.write(close_frame(code, reason))
+        await self.output.write(close_frame(code, reason))
         self._said_goodbye = True
         if self._answered is not None:
             self._answered.set()
@@ -145,8 +93,7 @@ class StraightTransport:
 
     def abort(self) -> None:
         """Cut the socket off; whoever reads or writes it wakes up."""
-        self._torn = True
-        self._socket.abort()
+        self.output.abort()
 
     # -- reading
 
@@ -247,8 +194,8 @@ class StraightTransport:
             if isinstance(what, str | bytes):
                 messages.append(what)
             elif isinstance(what, Ping):
-                if self.owner is not None:
-                    self.owner.control(frame(PONG, what.payload), "pong")
+                if self.output.owner is not None:
+                    self.output.owner.control(frame(PONG, what.payload), "pong")
             else:
                 self._last = what
         return messages
@@ -274,8 +221,8 @@ class StraightTransport:
 
     async def _say_goodbye(self) -> None:
         """Have the peer's last word answered, unless we had ours already."""
-        if not self._says_goodbye and self._last is not None and self.owner is not None:
-            self.owner.goodbye(self._last.code)
+        if not self._says_goodbye and self._last is not None and self.output.owner is not None:
+            self.output.owner.goodbye(self._last.code)
         if not self._said_goodbye:
             self._answered = trio.Event()
             await self._answered.wait()
@@ -303,5 +250,5 @@ class StraightTransport:
             return None
 
     def _hang_up(self) -> None:
-        self._torn = True
+        self.output.torn = True
         self._socket.close()

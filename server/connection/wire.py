@@ -52,6 +52,8 @@ from .transport import Frame
 
 WHOLE = "whole"
 """The name of an event's encoding that every dialect shares; a reply's has another for `delta`."""
+LEVEL_2 = "level 2"
+"""The same, of an event that is not told in the dialect of the document."""
 
 
 @frozen
@@ -64,15 +66,19 @@ class Greeting:
 
 def encoded(event: Event, dialect: Dialect, greeting: Greeting) -> Frame | None:
     """The text frame for *event*, encoded once however many sockets it goes to; `None` if there is none."""
-    if dialect == "document" and _is_of_level_2(event):
-        return None
-    made: Frame | None = event.encodings.get(WHOLE)
+    name = WHOLE
+    made: Frame | None = event.encodings.get(name)
+    if made is None and _is_of_level_2(event):
+        if dialect == "document":
+            return None
+        name = LEVEL_2
+        made = event.encodings.get(name)
     if made is None:
         if isinstance(event, ReplyGrew):
             payload = _growing(event).whole(event.text)
         else:
             payload = encode(_frame(event, greeting))
-        made = event.encodings[WHOLE] = Frame(payload)
+        made = event.encodings[name] = Frame(payload)
     return made
 
 

@@ -65,8 +65,10 @@ class Offer:
 
     async def _answer(self, data: bytes) -> None:
         try:
-            if self.socket.send_nowait(data) < len(data):
+            if self.socket.send(data) < len(data):
                 self.socket.abort()  # nothing was sent before: such a socket is no use
+        except BlockingIOError:
+            self.socket.abort()
         except OSError:
             pass  # whoever reads it will notice
         await trio.lowlevel.checkpoint()
@@ -167,7 +169,7 @@ class Arrival:
             "root_path": "",
             "headers": upgrade.headers,
             "client": parse_socket_addr(self.socket.family, self._peer),
-            "server": parse_socket_addr(self.socket.family, self.socket.name),
+            "server": parse_socket_addr(self.socket.family, self.socket.getsockname()),
             "subprotocols": upgrade.subprotocols,
             "extensions": {},
             "state": self._state,

@@ -6,69 +6,41 @@ import contextlib
 import socket
 import struct
 from collections.abc import Callable
-from typing import Any
 
 import trio
 from outcome import Error, Value
 
 from .readiness import Readiness
 
-_CLOSED = socket.socket()
-_CLOSED.close()
 
+class RawSocket(socket.socket):
+    """A connected socket that never blocks. Its end wakes waiters by `trio.ClosedResourceError`.
 
-class RawSocket:
-    """A connected socket. Its end wakes waiters by `trio.ClosedResourceError`.
+    It *is* the system's socket, so that a frame is written without another object in between.
 
     Args:
+        sock: The socket that it is from now on; *sock* itself is closed.
         readiness: Tells when it can be read; without it, trio does.
     """
 
-    __slots__ = ("_at_once", "_ended", "_may_have_more", "_reader", "_readiness", "_sock")
+    __slots__ = ("_at_once", "_ended", "_may_have_more", "_reader", "_readiness")
 
     def __init__(self, sock: socket.socket, readiness: Readiness | None = None) -> None:
-        self._sock = sock
-        sock.setblocking(False)
+        super().__init__(sock.family, sock.type, sock.proto, fileno=sock.detach())
+        self.setblocking(False)
         self._readiness = readiness
         self._may_have_more = False
         self._ended = False
         self._reader: trio.lowlevel.Task | None = None
         self._at_once: Callable[[], bool] | None = None
         if readiness is not None:
-            readiness.enter(sock.fileno(), self)
+            readiness.enter(self.fileno(), self)
 
-    @property
-    def family(self) -> int:
-        """That of its addresses."""
-        return self._sock.family
-
-    @property
-    def name(self) -> Any:
-        """Its own address, as the system tells it."""
-        return self._sock.getsockname()
-
-    @property
-    def open(self) -> bool:
-        """Whether it was not closed here."""
-        return self._sock.fileno() != -1
-
-    def release(self) -> socket.socket:
-        """The system's socket, for somebody else; this one is of no use any more."""
-        if self._readiness is not None and self.open:
-            self._readiness.leave(self._sock.fileno())
-        sock, self._sock = self._sock, _CLOSED
-        return sock
-
-    def send_nowait(self, data: bytes | memoryview) -> int:
-        """How many bytes of *data* the system took just now.
-
-        Raises:
-            OSError: The peer is gone, or the socket closed.
-        """
-        try:
-            return self._sock.send(data)
-        except BlockingIOError:
-            return 0
+    def detach(self) -> int:
+        """The system's number for it, for somebody else; this object is closed."""
+        if self._readiness is not None and self.fileno() != -1:
+            self._readiness.leave(self.fileno())
+        return super().detach()
 
     def recv_nowait(self, most: int) -> bytes | None:
         """What has come, *most* bytes of it; nothing at the end, `None` while there is nothing.
@@ -77,7 +49,7 @@ class RawSocket:
             OSError: The peer is gone, or the socket closed.
         """
         try:
-            data = self._sock.recv(most)
+            data = self.recv(most)
         except BlockingIOError:
             self._may_have_more = self._ended
             return None
@@ -97,10 +69,10 @@ class RawSocket:
             trio.BusyResourceError: Another task waits for it.
             Exception: What *at_once* raised.
         """
-        if self._sock.fileno() == -1:
+        if self.fileno() == -1:
             raise trio.ClosedResourceError
         if self._readiness is None:
-            await trio.lowlevel.wait_readable(self._sock)
+            await trio.lowlevel.wait_readable(self)
         elif self._may_have_more:
             await trio.lowlevel.checkpoint()
         else:
@@ -133,35 +105,35 @@ class RawSocket:
         Raises:
             trio.ClosedResourceError: The socket was closed here.
         """
-        if self._sock.fileno() == -1:
+        if self.fileno() == -1:
             raise trio.ClosedResourceError
-        await trio.lowlevel.wait_writable(self._sock)
+        await trio.lowlevel.wait_writable(self)
 
     def wake(self) -> None:
         """Have whoever waits stop waiting, as if the socket had been closed."""
-        if self._sock.fileno() != -1:
-            trio.lowlevel.notify_closing(self._sock)
+        if self.fileno() != -1:
+            trio.lowlevel.notify_closing(self)
         self._wake_reader(trio.ClosedResourceError())
 
     def send_eof(self) -> None:
         """Say that nothing more will be sent."""
         with contextlib.suppress(OSError):
-            self._sock.shutdown(socket.SHUT_WR)
+            self.shutdown(socket.SHUT_WR)
 
     def close(self) -> None:
         """Close it; the system still delivers what it took."""
-        if self._sock.fileno() != -1:
+        if self.fileno() != -1:
             self.wake()
             if self._readiness is not None:
-                self._readiness.leave(self._sock.fileno())
-            self._sock.close()
+                self._readiness.leave(self.fileno())
+            super().close()
 
     def abort(self) -> None:
         """Cut it off at once: the system forgets what the peer did not take."""
-        if self._sock.fileno() != -1:
+        if self.fileno() != -1:
             # Zero seconds of lingering.
             with contextlib.suppress(OSError):
-                self._sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+                self.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
             self.close()
 
     def _wake_reader(self, error: Exception | None = None) -> None:

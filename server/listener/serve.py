@@ -252,7 +252,7 @@ class _Server:
             first = await Arrival(self._app, self._context, self._state.copy(), listener, raw, peer).run()
             if not first:
                 return
-            accepted = raw.release()
+            accepted = socket.socket(raw.family, raw.type, raw.proto, fileno=raw.detach())
         await self._serve_stream(trio.SocketStream(trio.socket.from_stdlib_socket(accepted)), first)
 
     async def _serve_stream(self, stream: Stream, first: bytes = b"") -> None:

@@ -8,9 +8,12 @@ from typing import Any
 import pytest
 import trio
 from attrs import define, field
+from hypothesis import given
+from hypothesis import strategies as st
 from trio.testing import MockClock
 
-from actors import ActorRef, Envelope, Observer, Restart, fan_out, fan_out_nowait, origin
+from actors import ActorRef, Envelope, Later, Observer, Restart, fan_out, fan_out_nowait, origin
+from actors.tracing import RECENT, Ledger, Shared
 
 from .puppets import Ask, Do, Eager, Now, Part, Puppet, Stage, busy, crash, settle, stage
 
@@ -222,6 +225,90 @@ async def test_an_error_that_is_the_senders_leaves_everything_as_it_was() -> Non
         assert fan_out_nowait(refs, message := Now()) == []
 
     assert [part.taken.count(message) for part in parts] == [0, 1, 1]  # the first has something to do
+
+
+# -- finished later
+
+
+@define
+class Calls(Later):
+    """Calls *what* when all have begun; what that returns is left."""
+
+    what: Any
+
+    def finish(self) -> Any:
+        return self.what()
+
+
+async def test_what_is_for_later_is_done_when_all_have_begun() -> None:
+    """So a system call for each follows the one before without other work in between."""
+    log: list[str] = []
+
+    def begin(me: Eager) -> Calls:
+        name = me.ref.address
+        log.append(f"begin {name}")
+        return Calls(lambda: log.append(f"finish {name}"))
+
+    async with stage() as here:
+        refs = refs_of(await spawn(here, Eager, Eager))
+        assert fan_out_nowait(refs, Now(begin)) == []
+        assert log == ["begin root/0", "begin root/1", "finish root/0", "finish root/1"]
+        refs[0].tell_nowait(Now(begin))
+        assert log[4:] == ["begin root/0", "finish root/0"]
+
+
+@Watched
+async def test_what_is_left_later_is_handled_in_its_place(observed: bool) -> None:
+    """As what a consumer leaves at once; so full mailboxes hand it back."""
+    async with stage() as here:
+        parts = await spawn(here, Eager, Full, Eager, observed=observed)
+        refs = refs_of(parts)
+        refs[1].tell_nowait("fills it")
+        message = Now(lambda me: Calls(lambda: "left"))
+        assert fan_out_nowait(refs, message) == [refs[1]]
+        refs[0].tell_nowait("later")
+        await settle()
+
+    assert [part.seen for part in parts] == [["left", "later"], ["fills it"], ["left"]]
+
+
+@Watched
+async def test_a_crash_later_is_no_trouble_of_the_others(observed: bool, autojump_clock: MockClock) -> None:
+    """Nor of the sender's: it is the actor's that began."""
+
+    def begin(me: Eager) -> Calls:
+        return Calls((lambda: crash(me)) if me.ref.address == "root/1" else lambda: None)
+
+    async with stage() as here:
+        parts = await spawn(here, Eager, Eager, Eager, observed=observed)
+        assert fan_out_nowait(refs_of(parts), Now(begin)) == []
+        await trio.sleep(5)
+
+    assert [len(part.lives) for part in parts] == [1, 2, 1]
+
+
+# -- the books
+
+
+@given(st.lists(st.tuples(st.sets(st.integers(0, 3), min_size=1), st.booleans()), max_size=80))
+def test_shared_entries_are_in_the_books_of_each(told: list[tuple[set[int], bool]]) -> None:
+    """Whoever shares which of them, and whenever somebody looks: as if each had written all of its own."""
+    ledgers = [Ledger() for _ in range(4)]
+    plain: list[list[Envelope]] = [[], [], [], []]
+    for among, together in told:
+        envelope = Envelope(together, 0.0)
+        entry = Shared(envelope, ledgers[min(among)])
+        for number in among:
+            plain[number].append(envelope)
+            if together:
+                ledgers[number].note_shared(entry)
+            else:
+                ledgers[number].note_consumed(envelope)
+        if len(told) % 3 == 0:  # looking changes nothing
+            assert sum(ledgers[0].counts.values()) == len(plain[0])
+
+    assert [sum(ledger.counts.values()) for ledger in ledgers] == [len(each) for each in plain]
+    assert [list(ledger.recent) for ledger in ledgers] == [each[-RECENT:] for each in plain]
 
 
 # -- with others

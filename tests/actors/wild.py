@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from functools import partial
+from random import Random
 from typing import Any
 
 import trio
+from attrs import frozen
 
 from actors import (
     Actor,
@@ -17,6 +19,7 @@ from actors import (
     Down,
     ExitReason,
     Join,
+    Later,
     Leave,
     MailboxFull,
     Members,
@@ -273,6 +276,17 @@ class Forgetting(Wild):
     strategy = Strategy.REST_FOR_ONE
 
 
+@frozen
+class Soon(Later):
+    """What is finished when all others of a fan-out have begun, for good or not."""
+
+    random: Random
+
+    def finish(self) -> None:
+        if self.random.random() < 0.1:
+            raise Boom
+
+
 class Hasty(Wild):
     """Takes some of what it is told at once, as a whole or but the rest."""
 
@@ -284,7 +298,9 @@ class Hasty(Wild):
             trial.handled[self.address].append((message.sender, message.number))
             trial.counts["consumed"] += 1
             done = self.do_at_once(message.what, self.random.choice(trial.refs))
-            return None if done and self.random.random() < 0.8 else Rest(message)
+            if not done or self.random.random() < 0.2:
+                return Rest(message)
+            return None if self.random.random() < 0.5 else Soon(self.random)
 
 
 class HastyDropping(Hasty):

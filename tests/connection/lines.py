@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from random import Random
 
 import trio
@@ -40,7 +40,8 @@ class Peer:
         taken = 0
         while taken < len(data):
             assert self.socket.room, "there is no room for it"
-            taken += self.socket.send_nowait(data[taken:])
+            with suppress(BlockingIOError):  # a whim
+                taken += self.socket.send(data[taken:])
 
     def take(self, most: int = 2**30) -> None:
         """Read what is there, so many bytes of it."""

@@ -142,7 +142,7 @@ class Books:
         self.accepted += size_of(text)
 
     def control(self, opcode: int) -> None:
-        owner = self._it.transport.owner
+        owner = self._it.transport.output.owner
         assert owner is not None
         replaced, refused = self._mailbox.conflated, self._mailbox.rejected
         data = frame(opcode, b"beat")
@@ -331,7 +331,7 @@ async def test_a_writer_that_is_cancelled_finishes_its_frame() -> None:
     async with running(heartbeat=NEVER) as world, line(world, window=10) as it:
         with trio.CancelScope() as scope:
             async with trio.open_nursery() as nursery:
-                nursery.start_soon(it.transport.write, frame(TEXT, b"x" * 30))
+                nursery.start_soon(it.transport.output.write, frame(TEXT, b"x" * 30))
                 await wait_all_tasks_blocked()
                 scope.cancel()
                 with trio.CancelScope(shield=True):
@@ -366,7 +366,7 @@ async def test_nothing_gathered_is_nothing_written() -> None:
     async with running(heartbeat=NEVER) as world, line(world) as it:
         it.transport.cork()
         it.transport.uncork()
-        assert it.transport.send_nowait(frame(TEXT, b"x")) is None
+        assert it.transport.output.write_nowait(frame(TEXT, b"x")) is None
         it.peer.take()
 
         assert it.peer.texts == ["x"]

@@ -82,7 +82,7 @@ class Taken:
             listener.give_back,
         )
         self._transport = StraightTransport(self._offer.socket, bounds, first)
-        self._transport.owner = self
+        self._transport.output.owner = self
         heartbeat = Heartbeat(limits.ping_interval, limits.pong_timeout)
         heartbeat.watch(self._transport, lambda: self.control(frame(PING, b""), "ping"))
         self._nursery.start_soon(heartbeat.run)
@@ -102,7 +102,7 @@ class Taken:
         except trio.WouldBlock:
             self._nursery.start_soon(self._write, data)
         else:
-            left = self._transport.send_nowait(data)
+            left = self._transport.output.write_nowait(data)
             if left is None:
                 self._writing.release()
             else:
@@ -117,11 +117,11 @@ class Taken:
     async def _write(self, data: bytes) -> None:
         assert self._transport is not None
         async with self._writing:
-            await self._transport.write(data)
+            await self._transport.output.write(data)
 
     async def _finish(self, left: bytes) -> None:
         assert self._transport is not None
-        await self._transport.write(left)
+        await self._transport.output.write(left)
         self._writing.release()
 
     async def _close(self, code: int | None, reason: str) -> None:

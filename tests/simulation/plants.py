@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from itertools import count
 from random import Random
 from typing import Any
@@ -191,8 +192,8 @@ def _on_the_socket(
             def __getattr__(self, name: str) -> Any:
                 return getattr(self._socket, name)
 
-            def send_nowait(self, data: bytes | memoryview) -> int:
-                return written(dice, self._socket, bytes(data), self._socket.send_nowait(data))
+            def send(self, data: bytes | memoryview, /) -> int:
+                return written(dice, self._socket, bytes(data), self._socket.send(data))
 
         run.wrap_socket = lambda socket, _: Planted(socket)
 
@@ -209,13 +210,15 @@ def _byte_again(dice: Random, _: Socket, data: bytes, taken: int) -> int:
 
 def _overtaking_ping(dice: Random, socket: Socket, data: bytes, taken: int) -> int:
     if 0 < taken < len(data) and dice.random() < 0.02:
-        socket.send_nowait(PING_FRAME)
+        with suppress(BlockingIOError):
+            socket.send(PING_FRAME)
     return taken
 
 
 def _ping_after_close(dice: Random, socket: Socket, data: bytes, taken: int) -> int:
     if data[0] == CLOSE_FRAME and taken == len(data) and dice.random() < 0.1:
-        socket.send_nowait(PING_FRAME)
+        with suppress(BlockingIOError):
+            socket.send(PING_FRAME)
     return taken
 
 

@@ -63,7 +63,7 @@ class RecordedSocket:
 
     # -- the socket port
 
-    def send_nowait(self, data: bytes | memoryview) -> int:
+    def send(self, data: bytes | memoryview, /) -> int:
         if not self.answer and not self.closed:
             # A socket on which nothing was sent yet takes all of the handshake's answer.
             self.answer = bytes(data)
@@ -72,12 +72,18 @@ class RecordedSocket:
         rest, count = self._rest, self._witness.count
         follows = bytes(data[: len(rest)]) == rest
         self._witness.check("what was not taken comes next", follows, f"{bytes(data[:20])!r}")
-        taken = self._socket.send_nowait(data)
+        try:
+            taken = self._socket.send(data)
+        except BlockingIOError:
+            self._rest = bytes(data)
+            count("socket: full")
+            self._half_written(self._witness.connection_id)
+            raise
         if taken and rest:
             count("socket: resumed write")
         self._rest = bytes(data[taken:])
         if self._rest:
-            count("socket: short write" if taken else "socket: full")
+            count("socket: short write")
             self._half_written(self._witness.connection_id)
         self._look_at(bytes(data[:taken]))
         return taken

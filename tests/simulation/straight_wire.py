@@ -175,7 +175,7 @@ class StraightWire(Wire):
                 self._witness.provoked.add(code)
             case "aborts" | "closes":
                 with suppress(OSError):
-                    self._end.send_nowait(bytes(self._up))
+                    self._end.send(bytes(self._up))
                 self._up.clear()
                 (self._end.abort if self._departure == "aborts" else self._end.close)()
         self._stir()
@@ -220,9 +220,9 @@ class StraightWire(Wire):
             await trio.sleep(pause)
             size = len(self._up)
             most = size if dice.random() < 0.7 else dice.randint(0, size)
-            taken = self._end.send_nowait(bytes(self._up[:most]))
-            del self._up[:taken]
-            if not taken and self._up:
+            try:
+                del self._up[: self._end.send(bytes(self._up[:most]))]
+            except BlockingIOError:
                 await self._end.wait_writable()
 
     async def _leave(self) -> None:
