@@ -14,7 +14,8 @@ async def reply(turn: Turn) -> AsyncIterator[str]:
 
     `say WORD …` streams the words; `gate FILE` says "waiting", then "done" once the file is there; `hang` and
     `crash` say "so far" and then nothing more, or raise; `silent` says nothing; `surrogate` says what is no
-    Unicode, and `halves` two halves of a character, and one more; `history` tells what came before; `many N` streams N chunks.
+    Unicode, and `halves` two halves of a character, and one more; `history` tells what came before; `many N`
+    streams N chunks.
     """
     order, _, rest = turn.text.partition(" ")
     match order:
