@@ -33,7 +33,7 @@ class Later:
     __slots__ = ()
 
     def finish(self) -> Any:
-        """What is left for the mailbox, or `None`, as from `Actor.consume`; an exception is a crash, too."""
+        """What is left for the mailbox, never the whole message, or `None`. An exception is a crash."""
         raise NotImplementedError
 
 

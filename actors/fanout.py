@@ -94,29 +94,49 @@ def fan_out_nowait(refs: Sequence[ActorRef[M]], message: M) -> list[ActorRef[M]]
             finally:
                 token = here.set(delivery)
     finally:
-        unfinished = _finish(begun, delivery, envelope)
-        here.reset(token)
-        deliveries.pop()
-        envelope.message = None
-    untold += [ref for ref, left in unfinished if not _is_put(ref, left, envelope.sent_at)]
+        # Even if the sender is interrupted: what was begun was told.
+        unfinished: list[tuple[ActorRef[M], M]] = []
+        try:
+            _finish(begun, delivery, envelope, unfinished)
+        finally:
+            here.reset(token)
+            deliveries.pop()
+            envelope.message = None
+            _put_all(unfinished, envelope.sent_at, untold)
     return untold
 
 
 def _finish(
-    begun: list[tuple[ActorRef[M], Later]], delivery: Delivery, envelope: Envelope
-) -> list[tuple[ActorRef[M], M]]:
-    """Who leaves what."""
-    unfinished: list[tuple[ActorRef[M], M]] = []
+    begun: Sequence[tuple[ActorRef[M], Later]],
+    delivery: Delivery,
+    envelope: Envelope,
+    unfinished: list[tuple[ActorRef[M], M]],
+) -> None:
+    """Note in *unfinished* who leaves what."""
+    interrupt: BaseException | None = None
     for ref, later in begun:
+        delivery.receiver = receiver = ref._recipient
         try:
             left = later.finish()
         except Exception as error:
-            delivery.receiver = ref._recipient
-            ref._recipient.crash_consuming(envelope, error)
-            continue
-        if left is not None:
-            unfinished.append((ref, left))
-    return unfinished
+            receiver.crash_consuming(envelope, error)
+        except BaseException as error:
+            interrupt = error
+        else:
+            if left is not None:
+                unfinished.append((ref, left))
+    if interrupt is not None:
+        raise interrupt
+
+
+def _put_all(left: Sequence[tuple[ActorRef[M], M]], now: float, untold: list[ActorRef[M]]) -> None:
+    for number, (ref, message) in enumerate(left, start=1):
+        try:
+            if not _is_put(ref, message, now):
+                untold.append(ref)
+        except BaseException:
+            _put_all(left[number:], now, untold)
+            raise
 
 
 def _is_told(ref: ActorRef[M], message: M) -> bool:

@@ -161,10 +161,10 @@ class Reply(Actor[ReplyMessage]):
             async with aclosing(stream):
                 self._heard_at = self.now()
                 while (piece := await pull(stream)) is not None:
-                    self._heard_at = self.now()
                     if isinstance(piece, Finish):
                         finish = piece
                     elif more := text.feed(piece):
+                        self._heard_at = self.now()
                         self._add(more)
                     if text.cut:
                         return Finish("length", finish.usage)

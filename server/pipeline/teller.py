@@ -12,6 +12,8 @@ TICKS = 4
 # What telling took, so many times, is left to others before it goes on: to those who write the replies, above
 # all. When very many are written at once, each is told less often, but all are done sooner.
 SHARE = 7
+# Intervals that it waits at most: what told so long was a stop of the whole process.
+LONGEST = 10
 
 
 class Holding(Protocol):
@@ -50,5 +52,5 @@ class Teller:
                 now = trio.current_time()
                 self._holding = [each for each in self._holding if each.tells_at > now or not each.tell(now)]
                 took = trio.current_time() - now
-                rests_until = now + (SHARE + 1) * took
+                rests_until = now + took + min(SHARE * took, LONGEST * self.interval)
             self._news = trio.Event()

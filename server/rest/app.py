@@ -114,7 +114,7 @@ def _has_host(scope: Any) -> bool:
     """Whether the host, if one is told, may be a name: IDNA has no label that is empty or too long."""
     host = next((value for name, value in scope["headers"] if name == b"host"), b"")
     try:
-        host.decode("latin-1").encode("idna")
+        host.decode("latin-1").partition(":")[0].encode("idna")
     except UnicodeError:
         return False
     return True

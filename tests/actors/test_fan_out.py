@@ -287,6 +287,62 @@ async def test_a_crash_later_is_no_trouble_of_the_others(observed: bool, autojum
     assert [len(part.lives) for part in parts] == [1, 2, 1]
 
 
+async def test_what_one_does_later_is_its_own_doing() -> None:
+    """Not that of whoever began last."""
+    async with stage() as here:
+        parts = await spawn(here, Eager, Eager, Puppet)
+        a, b, other = refs_of(parts)
+
+        def begin(me: Eager) -> Calls:
+            return Calls(lambda: other.tell_nowait(Do(lambda _: None)))
+
+        fan_out_nowait([a, b], Now(begin))
+        await settle()
+        assert [message.sender for message in here.system.recent("root/2")] == ["root/0", "root/1"]
+
+
+@pytest.mark.parametrize("interrupt", [LookupError, KeyboardInterrupt])
+async def test_what_was_begun_is_finished_though_the_sender_fails(interrupt: type[BaseException]) -> None:
+    """It was told; and half a frame that nobody goes on with would spoil all that follow."""
+
+    def begin(me: Eager) -> Any:
+        match me.ref.address:
+            case "root/0":
+                return Calls(lambda: "left")
+            case "root/1" if interrupt is KeyboardInterrupt:
+                return Calls(_interrupt)
+            case "root/2":
+                return Calls(lambda: "left, too")
+        return Unweighable() if interrupt is LookupError else None
+
+    async with stage() as here:
+        parts = await spawn(here, Eager, Eager if interrupt is KeyboardInterrupt else Weighing, Eager)
+        refs = refs_of(parts)
+        with pytest.raises(interrupt):
+            fan_out_nowait([refs[0], refs[2], refs[1]], Now(begin))
+        assert refs[0]._recipient.deliveries == []
+        await settle()
+        assert [part.seen for part in parts] == [["left"], [], ["left, too"]]
+        fan_out_nowait(refs[::2], again := Now())
+        assert [part.taken[-1] for part in parts[::2]] == [again, again]
+
+
+class Unweighable:
+    """A message of which its receiver can't say what it weighs: its sender's error."""
+
+
+class Weighing(Eager):
+    @staticmethod
+    def weight(message: Any) -> int:
+        if isinstance(message, Unweighable):
+            raise LookupError("no weight")
+        return 0
+
+
+def _interrupt() -> None:
+    raise KeyboardInterrupt
+
+
 # -- the books
 
 

@@ -192,14 +192,17 @@ def test_a_name_that_was_rebound_reads_nothing(triologue: Triologue, host: str) 
     assert (status, json.loads(content)["error"]) == (421, "misdirected")
 
 
-@pytest.mark.parametrize("host", ["a..b", ".", "a" * 64, "localhost." + "b" * 64 + ":80"])
+@pytest.mark.parametrize("host", ["a..b", ".", ".:80", "a" * 64, "localhost." + "b" * 64 + ":80"])
 def test_a_host_that_no_url_has_is_the_senders_error(triologue: Triologue, host: str) -> None:
     """IDNA, by which the application looks at it, has no label that is empty or longer than 63 characters."""
     status, _, content = triologue.call("GET", API, headers={"Host": host})
     assert (status, json.loads(content)["error"]) == (400, "bad_request")
 
 
-@pytest.mark.parametrize("host", ["localhost", "LOCALHOST:8000", "127.1.2.3", "[::1]:80", "chat.localhost"])
+@pytest.mark.parametrize(
+    "host",
+    ["localhost", "LOCALHOST:8000", "127.1.2.3", "[::1]:80", "chat.localhost", f"{'a' * 63}.localhost:65535"],
+)
 def test_loopback_names_are_the_servers_own(triologue: Triologue, host: str) -> None:
     """Whatever a developer types."""
     assert triologue.call("GET", API, headers={"Host": host})[0] == 200

@@ -10,7 +10,7 @@ import trio
 from attrs import define, field
 from trio.testing import MockClock
 
-from server.pipeline.teller import SHARE, TICKS, Teller
+from server.pipeline.teller import LONGEST, SHARE, TICKS, Teller
 
 INTERVAL = 0.02
 
@@ -88,3 +88,15 @@ async def test_telling_leaves_most_of_the_time_to_others(clock: MockClock) -> No
         all_time = trio.current_time() - began
 
     assert spent / all_time == pytest.approx(1 / (SHARE + 1), rel=0.2)
+
+
+async def test_a_stop_of_the_whole_process_is_no_reason_to_rest(clock: MockClock) -> None:
+    """Suspended in the midst of telling for an hour, it would be silent for a working day."""
+    async with telling() as teller:
+        teller.hold(suspended := Held(clock, takes=3600.0))
+        await suspended.was_told.wait()
+        began = trio.current_time()
+        teller.hold(reply := Held(clock))
+        await reply.was_told.wait()
+
+    assert trio.current_time() - began <= (LONGEST + 1) * INTERVAL
