@@ -60,7 +60,7 @@ static struct {
 } asked = {.path = "/", .mode = ASK, .connections = 64, .handshakes = 32, .sources = 1,
            .message = "", .outstanding = 1, .warm_up = 0.5, .seconds = 3, .patience = 120};
 
-enum { HEAD = 160, TAIL = 512, RING = 256 };
+enum { HEAD = 160, TAIL = 4096, RING = 256 };
 
 /* ---- clocks ---- */
 

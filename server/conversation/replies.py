@@ -261,16 +261,24 @@ class Replies:
 
     def grow(self, chunk: ReplyChunk) -> ReplyGrew | None:
         """Add to the running reply; what the members are to be told of that."""
-        state, reply = self._state, self._state.reply
-        if reply is None or not self.is_running(chunk.reply_id):
+        state = self._state
+        if not self.is_running(chunk.reply_id):
             return None  # from a reply that was ended here before it noticed
-        reply = state.reply = reply.saying(reply.text + chunk.text)
+        reply = self._add(chunk.text)
         if self._save is None:
             self._save = self._owner.after(self._until_save(), SaveNow(reply.id))
         if not reply.stream:
             return None
         told, state.told = state.told, len(reply.text)
         return self._grown(reply, told) if state.members else None
+
+    def _add(self, text: str) -> OpenReply:
+        """The running reply, which says *text* more from now on."""
+        reply = self._state.reply
+        assert reply is not None
+        if text:
+            reply = self._state.reply = reply.saying(reply.text + text)
+        return reply
 
     def _grown(self, reply: OpenReply, told: int) -> ReplyGrew:
         shown = self._state.running
@@ -315,8 +323,10 @@ class Replies:
             return
         match message:
             case ReplyFinished():
+                self._add(message.text)
                 await self._end(message.reason, usage=message.usage)
             case ReplyFailed():
+                self._add(message.text)
                 await self._end("error", otherwise=message.said)
             case ReplyGone():
                 await self._end("error", otherwise=FAILED)

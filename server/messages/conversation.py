@@ -160,17 +160,21 @@ class ReplyChunk(ConversationMessage):
 
 @frozen
 class ReplyFinished(ConversationMessage):
+    """The reply ends with *text*, which was in no chunk."""
+
     reply_id: int
     reason: FinishReason
     usage: Mapping[str, int] | None = None
+    text: str = ""
 
 
 @frozen
 class ReplyFailed(ConversationMessage):
-    """The reply ends where it is; *said* stands in for it if it has no text yet."""
+    """The reply breaks off after *text*, which was in no chunk; *said* stands in for it if it has none."""
 
     reply_id: int
     said: str
+    text: str = ""
 
 
 @frozen

@@ -20,7 +20,7 @@ from .port import Finish
 
 # A function that yields without waiting lets others run after so many pieces, or seconds.
 TURN_PIECES = 16
-TURN_SECONDS = 0.001
+TURN_SECONDS = 0.004
 
 
 class PythonModel:

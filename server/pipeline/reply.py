@@ -13,7 +13,7 @@ from typing import Any
 
 import structlog
 import trio
-from attrs import frozen
+from attrs import evolve, frozen
 from structlog.typing import FilteringBoundLogger
 
 from actors import Actor, ActorError, ActorRef, MailboxFull, RecipientStopped
@@ -22,7 +22,6 @@ from server.messages import ConversationMessage, ReplyChunk, ReplyFailed, ReplyF
 
 from .errors import PipelineError, ReplyTimedOut
 from .port import Finish, Model
-from .pull import pull
 from .reply_text import ReplyText, whole
 from .teller import Teller
 
@@ -38,9 +37,9 @@ class ReplyMessage:
 
 @frozen
 class WriterDone(ReplyMessage):
-    """All is written; *end* is to be told after it."""
+    """All is written; *end* is to be told, with what was not told yet."""
 
-    end: ConversationMessage
+    end: ReplyFinished | ReplyFailed
 
 
 @frozen
@@ -86,9 +85,9 @@ class Reply(Actor[ReplyMessage]):
         match message:
             case WriterDone():
                 with suppress(ActorError):  # the conversation is gone: nobody waits for this reply any more
-                    if self._untold:
-                        await self._reply_to.tell(self._chunk())
-                    await self._reply_to.tell(message.end)
+                    # Not as a chunk: a frame for what the next one says too is a frame too many.
+                    end = evolve(message.end, text=self._taken()) if self._untold else message.end
+                    await self._reply_to.tell(end)
                 self.stop()
             case Listen():
                 if message.since == self._heard_at < inf:
@@ -107,11 +106,11 @@ class Reply(Actor[ReplyMessage]):
     def tell(self, now: float) -> bool:
         """Tell what was not told yet; false if the conversation has no room for it now."""
         if self._untold:
-            chunk = self._chunk()
+            text = self._taken()
             try:
-                self._reply_to.tell_nowait(chunk)
+                self._reply_to.tell_nowait(ReplyChunk(self._id, text))
             except MailboxFull:
-                self._untold.append(chunk.text)
+                self._untold.append(text)
                 return False
             except RecipientStopped:
                 self.stop()
@@ -119,10 +118,11 @@ class Reply(Actor[ReplyMessage]):
         self._is_held = False
         return True
 
-    def _chunk(self) -> ReplyChunk:
+    def _taken(self) -> str:
+        """What was not told yet, for somebody who tells it."""
         text = "".join(self._untold)
         self._untold.clear()
-        return ReplyChunk(self._id, text)
+        return text
 
     def _add(self, text: str) -> None:
         """Tell *text*, now or as soon as the interval, or the conversation, allows."""
@@ -134,7 +134,7 @@ class Reply(Actor[ReplyMessage]):
     # -- writing
 
     async def _write(self) -> None:
-        end: ConversationMessage
+        end: ReplyFinished | ReplyFailed
         try:
             finish = await self._in_time()
             end = ReplyFinished(self._id, whole(finish.reason), _counts(finish.usage))
@@ -156,15 +156,15 @@ class Reply(Actor[ReplyMessage]):
 
     async def _pull(self) -> Finish:
         finish, text = Finish(), ReplyText(LONGEST)
-        stream = self._model.reply(self._turn)
+        stream, now = self._model.reply(self._turn), trio.lowlevel.current_clock().current_time
         try:
             async with aclosing(stream):
-                self._heard_at = self.now()
-                while (piece := await pull(stream)) is not None:
+                self._heard_at = now()
+                async for piece in stream:
                     if isinstance(piece, Finish):
                         finish = piece
                     elif more := text.feed(piece):
-                        self._heard_at = self.now()
+                        self._heard_at = now()
                         self._add(more)
                     if text.cut:
                         return Finish("length", finish.usage)

@@ -69,7 +69,7 @@ async def test_what_a_conversation_has_no_room_for_is_told_later(clock: MockCloc
     """Nothing is lost meanwhile: the reply keeps it."""
     async with telling() as teller:
         teller.hold(reply := Held(clock, full=3))
-        await trio.sleep(INTERVAL)
+        await trio.sleep(0.9 * INTERVAL)
         assert reply.told == []
         await trio.sleep(INTERVAL)
         assert len(reply.told) == 1
