@@ -15,8 +15,9 @@ from server.chat import Turn
 from server.pipeline.errors import PipelineError
 from server.pipeline.port import Finish
 from server.pipeline.python import TURN_PIECES, PythonModel
+from server.pipeline.reply_text import ReplyText
 
-from .turns import generator, listen, message, turn
+from .turns import Heard, generator, listen, message, turn
 
 EXAMPLES = Path(__file__).parents[2] / "examples" / "pipelines"
 closed: list[str] = []
@@ -28,13 +29,19 @@ async def says_two(turn: Turn) -> AsyncIterator[str]:
 
 
 async def says_how_it_ended(turn: Turn) -> AsyncIterator[str | Finish]:
-    yield "a"
+    yield "a\ud83d"
     yield Finish("length", {"total_tokens": 1})
 
 
 async def says_a_number(turn: Turn) -> AsyncIterator[Any]:
     yield "a"
     yield 5
+
+
+async def says_half_characters(turn: Turn) -> AsyncIterator[str]:
+    yield "\ud83d"
+    yield "\ude00"
+    yield "\ud83d"
 
 
 async def crashes(turn: Turn) -> AsyncIterator[str]:
@@ -67,6 +74,12 @@ class Bot:
 bot = Bot()
 
 
+def joined(heard: Heard) -> str:
+    """What a reply makes of the pieces."""
+    text = ReplyText()
+    return "".join(map(text.feed, heard.pieces)) + text.close()
+
+
 def model(name: str) -> PythonModel:
     return PythonModel(f"{__name__}:{name}")
 
@@ -85,7 +98,12 @@ async def test_the_function_may_say_how_it_ended() -> None:
     """Only it knows whether something was left out."""
     heard = await listen(model("says_how_it_ended"))
 
-    assert (heard.text, heard.finish) == ("a", Finish("length", {"total_tokens": 1}))
+    assert (joined(heard), heard.finish) == ("a\ufffd", Finish("length", {"total_tokens": 1}))
+
+
+async def test_half_characters_are_joined_or_replaced() -> None:
+    """Functions read JSON, too; the caller looks after it, piece by piece."""
+    assert joined(await listen(model("says_half_characters"))) == "😀\ufffd"
 
 
 async def test_something_other_than_text_fails_the_reply() -> None:
