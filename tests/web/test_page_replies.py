@@ -77,6 +77,23 @@ def test_a_reply_that_is_forgotten_behind_a_gap_is_not_awaited(
     expect(chat.texts).to_have_text(["still"])
 
 
+def test_what_came_before_the_first_history_did_is_forgotten_behind_a_gap_too(
+    server: ScriptedServer, chat: Chat
+) -> None:
+    """A slow answer that a lost socket asked for must not decide what the next one's may take away."""
+    server.held.clear()
+    socket = server.accept().greet("e.0")
+    server.wait_asked_for_history()
+    socket.send(posted(1, "tell"), delta(2, "never", 0))
+    expect(chat.texts).to_have_text(["tell", "never"])
+    socket = come_back(server, chat, socket).greet("e.9")
+    socket.send({"type": "gap", "cursor": "e.9", "reason": "trimmed"}, delta(8, "still", 0))
+    expect(chat.texts).to_have_text(["tell", "never", "still"])
+    server.held.set()
+
+    expect(chat.texts).to_have_text(["still"])
+
+
 @pytest.mark.parametrize(
     ("reason", "mark"),
     [

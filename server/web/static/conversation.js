@@ -168,8 +168,8 @@ export class Conversation {
       }
       this.#timeline.begin(isLost);
       this.#replies = new Replies();
-      this.#loading = null;
     }
+    this.#loading = null; // what an earlier socket asked for is asked anew, about what is there now
     this.#load();
   }
 
