@@ -124,7 +124,8 @@ async def test_top_names_what_an_actor_is_at(triologue: Triologue, session: str)
         nursery.cancel_scope.cancel()
 
     assert out.splitlines()[0].startswith(f"triologue top · {triologue.url} · ")
-    rates = [float(line.split("/")[-1].split()[2]) for line in out.splitlines()[3:]]
+    rates = [float(rate) for rate in re.findall(r" \d+/\d+ +\d+ +([\d.]+) +\d+% ", out)]
+    assert len(rates) == len(out.splitlines()[3:])
     assert rates == sorted(rates, reverse=True)
     assert rates[0] > 0
     addresses = {actor["address"] for actor in json.loads(raw)["actors"]}

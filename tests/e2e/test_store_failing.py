@@ -26,8 +26,9 @@ STREAM = Conversation(STEPS, "person", "stream")
 GUEST = "a-guest-with-a-secret"
 # What one message says while the store is being filled up.
 LARGE = 20_000
-# The largest file, in bytes, that a server may write whose files must not grow.
-ALLOWED = 65536
+# The largest file, in bytes, that a server may write whose files must not grow: its log has less than that at
+# first. What SQLite needs to share its index of the log, which has more by then.
+ALLOWED, NEEDED = 65536, 32768
 
 
 class Trouble(Protocol):
@@ -63,26 +64,40 @@ class FullDisk:
         while True:
             ballast.write(bytes(4096))
 
+    tighten = begin
+
     def end(self, server: Triologue) -> None:
         self._ballast.unlink()
 
 
 class NoLargerFiles:
-    """The kernel lets the process make no file larger than it allows: an I/O error, on every machine.
-
-    It allows what SQLite needs to share its index of the log, and less than the log has already.
-    """
+    """The kernel lets the process make no file larger than it allows: an I/O error, on every machine."""
 
     settings = ""
     reads = True
 
+    def __init__(self) -> None:
+        self._reader: sqlite3.Connection | None = None
+
     def begin(self, server: Triologue) -> None:
-        _, hard = resource.prlimit(server.process.pid, resource.RLIMIT_FSIZE)
-        resource.prlimit(server.process.pid, resource.RLIMIT_FSIZE, (ALLOWED, hard))
+        # While somebody reads, SQLite does not begin its log anew: there would be room again.
+        path = server.folder / "data" / "triologue.db"
+        self._reader = sqlite3.connect(path, isolation_level=None, timeout=30, check_same_thread=False)
+        self._reader.execute("BEGIN")
+        self._reader.execute("SELECT count(*) FROM sqlite_master").fetchone()
+        self._allow(server, ALLOWED)
+
+    def tighten(self, server: Triologue) -> None:
+        self._allow(server, NEEDED)
 
     def end(self, server: Triologue) -> None:
+        self._allow(server, None)
+        assert self._reader is not None
+        self._reader.close()
+
+    def _allow(self, server: Triologue, size: int | None) -> None:
         _, hard = resource.prlimit(server.process.pid, resource.RLIMIT_FSIZE)
-        resource.prlimit(server.process.pid, resource.RLIMIT_FSIZE, (hard, hard))
+        resource.prlimit(server.process.pid, resource.RLIMIT_FSIZE, (hard if size is None else size, hard))
 
 
 class Locked:
@@ -223,9 +238,9 @@ async def test_a_failing_store_is_an_error_to_the_sender_and_recovers_by_itself(
             acked, error = await post_until(writer, "error", 0, LARGE)
             assert (error["code"], error["retry"]) == ("store_failing", True)
             failed = error["client_msg_id"]
-            # What the failure gave back on the way is taken too.
-            if isinstance(trouble, FullDisk):
-                await in_thread(trouble.begin, server)
+            # What the failure gave back on the way, or left, is taken too.
+            if isinstance(trouble, FullDisk | NoLargerFiles):
+                await in_thread(trouble.tighten, server)
             again = await writer.post("x" * 2 * ALLOWED, "again")
             assert (again["type"], again["code"], again["retry"]) == ("error", "store_failing", True)
 
