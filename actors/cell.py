@@ -137,6 +137,10 @@ class Cell:
     def beside(self) -> trio.Nursery | None:
         return None if self.life is None else self.life.nursery
 
+    @property
+    def pump(self) -> Callable[[], bool] | None:
+        return self.world.pump
+
     # -- for its lives
 
     def make_actor(self) -> Actor[Any]:

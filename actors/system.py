@@ -74,6 +74,19 @@ class ActorSystem:
         cell = self._world.cells.get(address)
         return None if cell is None else cell.ref
 
+    @property
+    def pump(self) -> Callable[[], bool] | None:
+        """Called amid a long fan-out, every now and then: see to what came from outside, as far as that goes
+        at once, and say whether nobody was woken by it. Then the fan-out goes on before all others.
+
+        Must not raise. Without one, others run as often.
+        """
+        return self._world.pump
+
+    @pump.setter
+    def pump(self, pump: Callable[[], bool] | None) -> None:
+        self._world.pump = pump
+
     # -- looking at it while it runs
 
     @property

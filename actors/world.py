@@ -35,6 +35,8 @@ class World(Generic[C]):
     """Counts what is told; of the system, and not of the process, so that a seeded run can be repeated."""
     deliveries: list[Delivery] = field(factory=list)
     """Those that go on in this moment, each within the one before."""
+    pump: Callable[[], bool] | None = None
+    """See `ActorSystem`."""
     dead_letters: DeadLetters = field(factory=DeadLetters)
     observers: list[Observer] = field(factory=list)
     cells: dict[str, C] = field(factory=dict)

@@ -85,6 +85,7 @@ class Application:
                 listener.limits = listener_limits(config)
                 listener.drained = drained
                 listener.hands_over = True
+                self.system.pump = listener.pump
             deadline = Deadline(config.timeouts.drain + GRACE)
 
             def begin_to_end() -> None:

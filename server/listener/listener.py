@@ -7,6 +7,7 @@ their last task is done.
 from __future__ import annotations
 
 import ipaddress
+from collections.abc import Callable
 from typing import Protocol
 
 import attrs
@@ -63,6 +64,10 @@ class Listener:
     """For an application with work that outlives its connections: put an Event here during the lifespan's
     startup, and set it once that work is done. Between the last connection's end and the lifespan's shutdown
     the server waits for it, until `limits.drain` and a grace of 3 s have passed since `draining` was set."""
+    pump: Callable[[], bool] | None = None
+    """Has plain WebSockets that were handed over look at what has come for them, now and in the calling task,
+    and says whether all of that was dealt with; `None` where the system has no epoll. For an application that
+    has much to do before it can let others run."""
     _terminating: trio.Event = attrs.field(factory=trio.Event)
     _connections: set[OpenConnection] = attrs.field(factory=set)
     _partial_bytes: int = 0

@@ -82,22 +82,23 @@ class RawSocket(socket.socket):
             self._at_once = at_once
             await trio.lowlevel.wait_task_rescheduled(self._give_up)
 
-    def notice(self, *, ends: bool) -> None:
-        """Something has come; if it *ends*, nothing will after that."""
+    def notice(self, *, ends: bool) -> bool:
+        """Something has come, and if it *ends*, nothing will after that; whether it was dealt with."""
         self._may_have_more = True
         self._ended |= ends
         if self._reader is None:
-            return
+            return False
         if self._at_once is not None:
             try:
                 done = self._at_once()
             except Exception as error:
                 # Not the trouble of whoever noticed.
                 self._wake_reader(error)
-                return
+                return False
             if done and not self._may_have_more:
-                return
+                return True
         self._wake_reader()
+        return False
 
     async def wait_writable(self) -> None:
         """Wait until the system may take something.

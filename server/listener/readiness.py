@@ -7,7 +7,8 @@ Here a socket is entered once, edge-triggered (epoll(7)), and whoever reads reme
 from __future__ import annotations
 
 import select
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from contextvars import Context
 from typing import Protocol
 
 import trio
@@ -20,7 +21,9 @@ _ENDING = select.EPOLLRDHUP | select.EPOLLHUP | select.EPOLLERR if hasattr(selec
 class Noticing(Protocol):
     """A socket that is told."""
 
-    def notice(self, *, ends: bool) -> None: ...
+    def notice(self, *, ends: bool) -> bool:
+        """Something has come, and if it *ends*, nothing will after that; whether it was dealt with."""
+        ...
 
 
 class Readiness:
@@ -29,6 +32,7 @@ class Readiness:
     def __init__(self) -> None:
         self._epoll = select.epoll()
         self._sockets: dict[int, Noticing] = {}
+        self._context = Context()
 
     def enter(self, fd: int, socket: Noticing) -> None:
         """Tell *socket* from now on, also of what has come already. Closing *fd* ends that for the system."""
@@ -40,19 +44,36 @@ class Readiness:
         if self._sockets.pop(fd, None) is not None and not self._epoll.closed:
             self._epoll.unregister(fd)
 
+    def pump(self) -> bool:
+        """Tell them now, in the calling task, which does not wait; whether all that came was dealt with."""
+        if self._epoll.closed:
+            return False
+        ready = self._epoll.poll(0, _TURN)
+        # Nothing that comes of it is the caller's doing.
+        return not ready or (self._context.run(self._tell, self._named(ready)) and len(ready) < _TURN)
+
     async def run(self) -> None:
         """Tell them, until cancelled."""
         with self._epoll:
             while True:
                 await trio.lowlevel.wait_readable(self._epoll.fileno())
-                # At once: in a turn of others a number may be given to another socket.
-                ready = [(self._sockets.get(fd), flags) for fd, flags in self._epoll.poll(0, _AT_ONCE)]
-                for number, (socket, flags) in enumerate(ready, start=1):
-                    if socket is not None:
-                        socket.notice(ends=bool(flags & _ENDING))
-                    if number % _TURN == 0:
-                        # Some do their work at once.
-                        await trio.lowlevel.checkpoint()
+                ready = self._named(self._epoll.poll(0, _AT_ONCE))
+                self._tell(ready[:_TURN])
+                for start in range(_TURN, len(ready), _TURN):
+                    # Some do their work at once.
+                    await trio.lowlevel.checkpoint()
+                    self._tell(ready[start : start + _TURN])
+
+    def _named(self, ready: Iterable[tuple[int, int]]) -> list[tuple[Noticing | None, int]]:
+        # At once: in a turn of others a number may be given to another socket.
+        return [(self._sockets.get(fd), flags) for fd, flags in ready]
+
+    def _tell(self, ready: Iterable[tuple[Noticing | None, int]]) -> bool:
+        done = True
+        for socket, flags in ready:
+            if socket is not None and not socket.notice(ends=bool(flags & _ENDING)):
+                done = False
+        return done
 
 
 def readiness() -> Readiness | None:

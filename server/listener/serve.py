@@ -148,6 +148,8 @@ class _Server:
         self._listener = Listener(bound.addresses, bound.loopback_only)
         self._hurry = trio.Event()
         self._readiness = readiness()
+        if self._readiness is not None:
+            self._listener.pump = self._readiness.pump
         self._state: LifespanState = {}
         self._context = WorkerContext(_max_requests(config))
         self._app = _offer(self._listener, app)

@@ -392,6 +392,34 @@ async def test_a_large_fan_out_lets_others_run() -> None:
     assert all(part.taken == [message] for part in parts)
 
 
+@pytest.mark.parametrize("done", [True, False])
+async def test_a_pump_stands_for_the_turns_of_others_if_it_wakes_nobody(done: bool) -> None:
+    """It is called as often; and now and then the others run whatever it says."""
+    happened: list[str] = []
+
+    async def other() -> None:
+        while True:
+            await trio.lowlevel.checkpoint()
+            happened.append("turn")
+
+    def pump() -> bool:
+        happened.append("pumped")
+        return done
+
+    async with stage() as here:
+        refs = refs_of(parts := await spawn(here, *[Eager] * 600))
+        here.system.pump = pump
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(other)
+            assert await fan_out(refs, message := Now()) == []
+            nursery.cancel_scope.cancel()
+
+    assert happened.count("pumped") == 16
+    turns = happened[happened.index("pumped") :].count("turn")
+    assert abs(turns - (2 if done else 18)) <= 1  # the first or the last may be outside
+    assert all(part.taken == [message] for part in parts)
+
+
 async def test_who_does_nothing_but_fan_out_lets_others_run() -> None:
     """Though each is small, or to nobody."""
     async with stage() as here:

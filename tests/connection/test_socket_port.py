@@ -6,6 +6,7 @@ import random
 import socket
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
+from contextvars import ContextVar
 from functools import partial
 
 import pytest
@@ -324,6 +325,37 @@ async def test_what_is_shown_at_once_is_seen_once(connect: Connect, done: bool) 
         other.send_eof()
 
     assert came == PATTERN[:3000]
+
+
+@pytest.mark.parametrize("done", [True, False])
+async def test_one_that_can_not_rest_may_look_after_all_sockets(done: bool) -> None:
+    """What came is shown at once, on nobody's behalf; and it is told whether anybody has to run for it."""
+    on_behalf_of = ContextVar("on_behalf_of", default="nobody")
+    readiness = Readiness()
+    async with pair(partial(over_loopback, readiness=readiness)) as (one, other):
+        came: list[tuple[bytes | None, str]] = []
+
+        def take() -> bool:
+            came.append((one.recv_nowait(7), on_behalf_of.get()))
+            return done
+
+        async def listen() -> None:
+            await one.wait_readable(take)
+            came.append((None, "the reader"))
+
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(readiness.run)
+            nursery.start_soon(listen)
+            await wait_all_tasks_blocked()
+            on_behalf_of.set("me")
+            assert readiness.pump()  # nothing came
+            assert other.send(b"x") == 1
+            assert readiness.pump() == done
+            assert came == [(b"x", "nobody")]
+            await wait_all_tasks_blocked()
+            assert ((None, "the reader") in came) == (not done)
+            nursery.cancel_scope.cancel()
+        assert not readiness.pump()  # nobody is looked after any more
 
 
 async def test_a_fault_of_whoever_is_shown_something_is_the_reader_s(connect: Connect) -> None:

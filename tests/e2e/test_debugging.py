@@ -251,7 +251,7 @@ async def test_a_held_loop(server: Triologue, session: str, tmp_path: Path) -> N
     async with connect(server.socket_url(REPORT, session)) as client, trio.open_nursery() as nursery:
         nursery.start_soon(look, server.url, "trace", "--seconds", "6", "-o", str(path))
         while "/traces" not in json.dumps(await get(server, "tasks")):
-            await trio.sleep(0.05)
+            pass
         await client.say("report")
         await client.until_final()
         tree, _ = await look(server.url, "tree", "pipelines")
