@@ -10,11 +10,11 @@ import trio
 from attrs import frozen
 
 from actors import Later
-from server.messages import ConnectionMessage, Deliver, Dialect
+from server.messages import Announced, ConnectionMessage, Deliver, Dialect
 
 from .outbox import Hole, Outbox
 from .socket_port import Owner, Socket
-from .wire import Greeting
+from .wire import WHOLE, Greeting
 
 
 @frozen
@@ -63,13 +63,17 @@ class Output(Outbox, Later):
     def consume(self, message: ConnectionMessage) -> ConnectionMessage | Later | None:
         """Prepare what `finish` writes; as `Actor.consume` of the connection."""
         data: bytes
-        if isinstance(message, Deliver):
-            try:
-                made = self.frame(message.event)
-            except Hole:
-                return message
+        if type(message) is Deliver:
+            event = message.event
+            # An announcement is told to very many at a time, and to each in the same words.
+            made = event.encodings.get(WHOLE) if type(event) is Announced else None
             if made is None:
-                return None
+                try:
+                    made = self.frame(event)
+                except Hole:
+                    return message
+                if made is None:
+                    return None
             data = made.data
         elif isinstance(message, Control):
             data = message.data
