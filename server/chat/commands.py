@@ -33,12 +33,24 @@ class Command(Generic[R_co]):
 
 
 @frozen
+class ReplyBegun:
+    """The reply's id is durable."""
+
+    id: int
+    alternative_of: int | None
+
+
+@frozen
 class Posted:
-    """A user's message has its place; `fact` is `None` if it had it before: a retry's (`duplicate`)."""
+    """A user's message has its place; `fact` is `None` if it had it before: a retry's (`duplicate`).
+
+    `begun` is its reply, if that was to begin at once.
+    """
 
     id: int
     seq: int
     fact: MessageAdded | None
+    begun: ReplyBegun | None = None
 
     @property
     def duplicate(self) -> bool:
@@ -56,6 +68,9 @@ class Post(Command[Posted]):
 
     `scope` is whose ids `client_msg_id` is one of: a user's id, or "" for all who have none of their own.
     `chain` may hold inline data, which is kept until the question's reply begins; the message keeps none.
+
+    With `answered_by` the question does not wait: its reply begins, as by a `BeginReply` right behind, with
+    the same `at` and `connection_id`.
     """
 
     chain: tuple[Component, ...]
@@ -67,14 +82,7 @@ class Post(Command[Posted]):
     reply_to: int | None = None
     expires_at: datetime | None = None
     otherwise: Refusal | None = None
-
-
-@frozen
-class ReplyBegun:
-    """The reply's id is durable."""
-
-    id: int
-    alternative_of: int | None
+    answered_by: Sender | None = None
 
 
 @frozen(kw_only=True)

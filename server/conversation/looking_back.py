@@ -43,6 +43,9 @@ class LookingBack:
 
     async def message(self, message_id: int) -> Message | None:
         """That message, `None` if it can't be had."""
+        known = next((kept for kept in self.transcript.messages() if kept.id == message_id), None)
+        if known is not None:
+            return known
         read = ReadMessages(self.key, 1, before=message_id + 1, after=message_id - 1, alternatives=True)
         try:
             found = await self.storage.ask(read, timeout=PATIENCE)

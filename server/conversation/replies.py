@@ -27,6 +27,7 @@ from server.chat import (
     NoSuchMessage,
     NotAllowed,
     OpenReply,
+    Post,
     Question,
     Refusal,
     ReplyBegun,
@@ -199,31 +200,69 @@ class Replies:
                     at=self._now(),
                     question=waiting.message.id,
                     connection_id=waiting.message.connection_id,
-                    sender=Sender(id="assistant", name=self._pipeline().name),
+                    sender=self._writer(),
                 )
                 self.journal.commit(begin, partial(self._begun, begin))
 
     # -- beginning
 
+    @property
+    def may_begin_at_once(self) -> bool:
+        """Whether the reply to what is said now would be the next, and could begin."""
+        state = self._state
+        return (
+            self._phase is Phase.IDLE
+            and self.journal.is_certain
+            and state.loaded
+            and not (self._resets or self.queue or state.draining)
+            and self._is_wanted
+        )
+
+    def begin_at_once(self) -> Sender:
+        """The next reply begins with its question, which is about to be committed; who writes it."""
+        self._phase = Phase.BEGINNING
+        return self._writer()
+
+    def begin_no_more(self) -> None:
+        """That question was not taken."""
+        self._phase, self._stop_at_once = Phase.IDLE, False
+
+    async def begin_with(self, post: Post, question: int, begun: ReplyBegun) -> None:
+        """The reply has begun with its *question*, which is the queue's first."""
+        assert post.answered_by is not None
+        self.queue.begin()
+        if self.journal.is_unsure:
+            self._phase = Phase.IDLE  # until it is settled
+        else:
+            await self._open(begun, question, post.at, post.connection_id, post.answered_by)
+
     async def _begun(self, begin: BeginReply, outcome: ReplyBegun | Refusal) -> None:
-        if isinstance(outcome, Refusal):
-            self._phase = Phase.IDLE
-            if not isinstance(outcome, StoreFailing):  # it was recalled, or reset, just before
-                self._stop_at_once = False
-                self.queue.leave()
-                self.queue.settle()
+        if isinstance(outcome, ReplyBegun):
+            await self._open(outcome, begin.question, begin.at, begin.connection_id, begin.sender)
             return
+        self._phase = Phase.IDLE
+        if not isinstance(outcome, StoreFailing):  # it was recalled, or reset, just before
+            self._stop_at_once = False
+            self.queue.leave()
+            self.queue.settle()
+
+    async def _open(
+        self, begun: ReplyBegun, question: int, at: datetime, connection_id: str, sender: Sender
+    ) -> None:
         waiting = self.queue.leave()
         self._state.reply = OpenReply(
-            id=outcome.id,
-            question=begin.question,
-            timestamp=begin.at,
-            connection_id=begin.connection_id,
-            sender=begin.sender,
-            alternative_of=outcome.alternative_of,
+            id=begun.id,
+            question=question,
+            timestamp=at,
+            connection_id=connection_id,
+            sender=sender,
+            alternative_of=begun.alternative_of,
             stream=waiting.question.stream,
         )
         await self._write(waiting)
+
+    def _writer(self) -> Sender:
+        return Sender(id="assistant", name=self._pipeline().name)
 
     async def _write(self, waiting: Waiting) -> None:
         state, reply = self._state, self._state.reply
@@ -463,15 +502,17 @@ class Replies:
             await self._adopt(opened, afresh=afresh)
 
     async def _adopt(self, opened: OpenReply, *, afresh: bool) -> None:
-        """Go on with, or end, a reply whose writer is gone."""
+        """Go on with, or end, a reply whose writer is gone, or was never asked."""
         state = self._state
+        # It began with its question, and this process did not hear that it was done.
+        unwritten = not afresh and (state.reply is None or state.reply.id != opened.id)
         if state.reply is None or state.reply.id != opened.id:
             state.reply = opened
         state.told = len(state.reply.text)
         if state.draining and self._pipeline().resumes:
             self._phase = Phase.LEFT
             return
-        if afresh and self._pipeline().resumes:
+        if unwritten or (afresh and self._pipeline().resumes):
             asked = await self._back.message(opened.question)
             if asked is not None:
                 question = Question(asked, opened.stream, again=opened.alternative_of is not None)

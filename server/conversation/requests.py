@@ -23,6 +23,7 @@ from server.chat import (
     Refusal,
     Regenerate,
     weight_of,
+    without_inline_data,
 )
 from server.messages import EditMessage, MarkAsRead, RecallMessage, Receipt, RegenerateReply, Say
 
@@ -80,6 +81,12 @@ class Requests:
         if refusal is not None and request.client_msg_id is None:
             request.refuse(refusal)
             return
+        # Pictures are kept with a question that waits: what would answer one after a crash is to see them.
+        at_once = (
+            refusal is None
+            and self._replies.may_begin_at_once
+            and without_inline_data(request.chain) is request.chain
+        )
         # A retry of what was stored already is no new message, however busy it is here.
         post = Post(
             key=self._key,
@@ -94,12 +101,13 @@ class Requests:
             reply_to=request.reply_to,
             expires_at=request.expires_at,
             otherwise=refusal,
+            answered_by=self._replies.begin_at_once() if at_once else None,
         )
         # One that is refused unless it is known takes no place from the others.
         places, weight = (0, 0) if refusal else (1, weight)
         self._posts += places
         self._taken += weight
-        self._journal.commit(post, partial(self._posted, request, places, weight))
+        self._journal.commit(post, partial(self._posted, request, post, places, weight))
 
     def forget(self) -> None:
         """Give back what was taken for messages of which nothing is known yet."""
@@ -116,9 +124,13 @@ class Requests:
         self._taken += weight
         self._journal.commit(self._command(request), partial(self._was_done, request, weight))
 
-    async def _posted(self, request: Say, places: int, weight: int, outcome: Posted | Refusal) -> None:
+    async def _posted(
+        self, request: Say, post: Post, places: int, weight: int, outcome: Posted | Refusal
+    ) -> None:
         self._posts -= places
         self._taken -= weight
+        if post.answered_by is not None and (isinstance(outcome, Refusal) or outcome.begun is None):
+            self._replies.begin_no_more()
         if isinstance(outcome, Refusal) or outcome.fact is None:
             self._allowance.give(weight)
         if isinstance(outcome, Refusal):
@@ -130,6 +142,8 @@ class Requests:
             whole = outcome.fact.with_chain(request.chain)
             self._replies.queue.add(Question(whole.message, request.stream), weight)
             await self._journal.publish(outcome.fact, shown=whole)
+            if outcome.begun is not None:
+                await self._replies.begin_with(post, outcome.id, outcome.begun)
 
     def _command(self, request: Change) -> Command[Any]:
         key, epoch, at = self._key, self._state.epoch, self._now()

@@ -7,7 +7,7 @@ what came of it is written at once. So a run of hundreds takes a handful of stat
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 from attrs import define, field
@@ -27,6 +27,7 @@ from server.chat import (
     ReplyBegun,
     ReplyEnded,
     SaveReply,
+    Sender,
     without_inline_data,
 )
 
@@ -175,11 +176,16 @@ class Run:
         )
         place = conversation, number
         self._drafts[place] = draft
-        self._waiting[place] = Waiting(post.stream, inline=None if bare is post.chain else chain, draft=draft)
-        self._asked.append(place)
         if claim is not None:
             self._claimed[claim] = Known(said, number, seq, at)
-        return Posted(number, seq, MessageAdded(seq, draft.message()))
+        begun = None
+        waiting = Waiting(post.stream, inline=None if bare is post.chain else chain, draft=draft)
+        if post.answered_by is not None:
+            begun = self._new_reply(place, waiting, post.at, post.answered_by, post.connection_id)
+        else:
+            self._waiting[place] = waiting
+            self._asked.append(place)
+        return Posted(number, seq, MessageAdded(seq, draft.message()), begun)
 
     def _said_in_clear(self, known: Known, words: bytes) -> bool:
         """Whether *known* are those words, noted before there was a vault that seals: its digests differ."""
@@ -194,17 +200,24 @@ class Run:
             self._stale.append(claim)
 
     def _begin(self, conversation: Conversation, begin: BeginReply) -> ReplyBegun | Refusal:
-        question = self._waiting.pop((conversation, begin.question), None)
+        place = conversation, begin.question
+        question = self._waiting.pop(place, None)
         if question is None:
             return NoSuchMessage()
-        number = conversation.next_id(ticks(begin.at))
+        return self._new_reply(place, question, begin.at, begin.sender, begin.connection_id)
+
+    def _new_reply(
+        self, place: Place, question: Waiting, at: datetime, sender: Sender, connection_id: str
+    ) -> ReplyBegun:
+        conversation, asked = place
+        number = conversation.next_id(ticks(at))
         self._drafts[conversation, number] = Draft(
             conversation,
             number,
-            begin.at,
-            begin.sender.id,
-            Body((), begin.sender.name, begin.connection_id, stream=question.stream),
-            question=begin.question,
+            at,
+            sender.id,
+            Body((), sender.name, connection_id, stream=question.stream),
+            question=asked,
             alternative_of=question.answer,
         )
         return ReplyBegun(number, question.answer)

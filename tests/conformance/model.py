@@ -186,7 +186,18 @@ def _post(there: Conversation, post: Post) -> Any:
     there.happened.append(lambda: MessageAdded(seq, there.messages[number]))
     if post.client_msg_id is not None:
         there.claims[claim] = post, number, seq
-    return Posted(number, seq, MessageAdded(seq, message))
+    begun = None
+    if post.answered_by is not None:
+        begin = BeginReply(
+            key=post.key,
+            epoch=post.epoch,
+            at=post.at,
+            question=number,
+            connection_id=post.connection_id,
+            sender=post.answered_by,
+        )
+        begun = _begin(there, begin)
+    return Posted(number, seq, MessageAdded(seq, message), begun)
 
 
 def _begin(there: Conversation, begin: BeginReply) -> Any:

@@ -187,9 +187,15 @@ class Machine(RuleBasedStateMachine):
             reply_to=st.none() | any_id,
             expires_at=st.none() | st.just(self.now) | st.just(self.now - timedelta(seconds=1)),
             otherwise=st.none() | st.none() | st.none() | st.just(Busy()),
+            answered_by=st.none() | st.just(BOT),
         )
         easy_post = st.builds(
-            Post, **where, chain=said, sender=st.sampled_from(PEOPLE), connection_id=st.just("c")
+            Post,
+            **where,
+            chain=said,
+            sender=st.sampled_from(PEOPLE),
+            connection_id=st.just("c"),
+            answered_by=st.sampled_from([None, None, BOT]),
         )
         begin = st.builds(
             BeginReply, **where, question=waiting, connection_id=st.just("c"), sender=st.just(BOT)

@@ -16,12 +16,28 @@ from server.chat import (
     Plain,
     Posted,
     Quote,
+    ReplyBegun,
     Sender,
 )
 from server.storage import SqlStore, StoreError
 
 from .places import START, Place
-from .saying import HERE, THERE, begin, do, edit, end, facts, history, post, recall, reset, snapshot, texts
+from .saying import (
+    BOT,
+    HERE,
+    THERE,
+    begin,
+    do,
+    edit,
+    end,
+    facts,
+    history,
+    post,
+    recall,
+    reset,
+    snapshot,
+    texts,
+)
 
 PICTURE = Image(base64="data:image/png;base64,aGVsbG8=", url="u")
 
@@ -55,6 +71,26 @@ def test_a_retry_is_the_same_message(store: SqlStore, place: Place) -> None:
         assert do(store, post("a", client_msg_id="x")) == Posted(1, 1, None)
     place.close()
     assert do(place.open(), post("a", client_msg_id="x")) == Posted(1, 1, None)
+
+
+def test_a_reply_may_begin_with_its_question(store: SqlStore) -> None:
+    """As by two commands; but neither is there without the other, and nothing of the question waits."""
+    posted = do(store, post([Plain("see"), PICTURE], answered_by=BOT, stream=False, client_msg_id="x"))
+    assert (posted.id, posted.seq, posted.begun) == (1, 1, ReplyBegun(2, None))
+    seen = snapshot(store)
+    assert seen.questions == ()
+    assert seen.open_reply is not None
+    assert (seen.open_reply.id, seen.open_reply.question, seen.open_reply.sender) == (2, 1, BOT)
+    assert (seen.open_reply.timestamp, seen.open_reply.stream) == (START, False)
+
+    with pytest.raises(NoSuchMessage):
+        do(store, begin(1))
+    again = do(store, post([Plain("see"), PICTURE], answered_by=BOT, client_msg_id="x"))
+    assert again == Posted(1, 1, None)
+    with pytest.raises(Busy):
+        do(store, post("no", answered_by=BOT, otherwise=Busy()))
+    assert do(store, end(2, "a dog")).seq == 2
+    assert texts(history(store)) == ["see[Image]", "a dog"]
 
 
 @pytest.mark.parametrize(

@@ -22,6 +22,8 @@ from .test_lasting import POISON, is_end, next_of, of_type
 
 T = TypeVar("T")
 
+# A question that has one waits until its reply begins; others begin to be answered as soon as they are there.
+PICTURE = {"type": "Image", "base64": "data:image/png;base64,aGVsbG8="}
 GUEST = "guest=aaaaaaaaaaaaaaaa&session_id=s"
 
 
@@ -134,7 +136,8 @@ async def test_a_stop_is_kept_while_the_reply_can_not_begin(autojump_clock: Mock
     store = FailsToBegin()
     async with running(Talking, store=store, execute_write=after_half_a_second) as server:
         client = await server.connect(GUEST, level2=True)
-        await asked(client, "hello", "a")
+        client.send({"type": "message", "message": [PICTURE], "client_msg_id": "a"})
+        await next_of(client, "ack")
         await trio.sleep(0.1)
         await conversation(server).ask(StopReply("anybody"), timeout=5)
         end = await client.final()

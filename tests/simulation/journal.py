@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 from collections import Counter
+from datetime import UTC, datetime
 
 import trio
 from attrs import define, field, frozen
+
+START = datetime(2026, 1, 1, tzinfo=UTC)
+"""The simulated time of day at zero on trio's clock."""
 
 
 @frozen
@@ -38,6 +42,10 @@ class Journal:
     def now(self) -> float:
         """Seconds since the run began."""
         return trio.current_time() - self.begun
+
+    def at(self, moment: datetime) -> float:
+        """The same of a time of day."""
+        return (moment - START).total_seconds() - self.begun
 
     def note(self, who: str, what: str) -> None:
         self.lines.append(f"{self.now:9.4f}  {who:<14} {what}")

@@ -6,7 +6,7 @@ Simulated are the clock, ids, dice, sockets and where the store's calls run; eve
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from functools import partial
 from itertools import count
 from random import Random
@@ -25,7 +25,7 @@ from server.pipeline import PipelineSpec
 from server.storage import Store
 
 from .faults import Faults
-from .journal import Journal
+from .journal import START, Journal
 from .models import IDLE_TIMEOUT, TOTAL_TIMEOUT, Moods, Moody
 from .plan import PIPELINES, Plan
 from .store import Execution
@@ -33,7 +33,6 @@ from .straight_wire import StraightWire
 from .wire import AsgiWire, Wire
 from .witness import Witness
 
-START = datetime(2026, 1, 1, tzinfo=UTC)
 # From the word that it ends, beyond the time that replies get, to the end of the process.
 MARGIN = 5.0
 # What goodbyes get of it, as in the listener.

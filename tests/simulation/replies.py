@@ -68,8 +68,9 @@ class ReplyWatch:
 
     def _finish(self, reason: str, content: str, begun: Begun) -> None:
         stand, question = self.stand, begun.question
-        # What was decided when it was asked may be done late.
-        since = stand.annals.asked[question][0]
+        # What was decided when it was asked may be done late; and what begins with its question was on its way
+        # to the store for a while.
+        since = min(stand.annals.asked[question][0], stand.court.journal.at(begun.at))
         key, turns = stand.habit.key, stand.court.moods.of(stand.habit.key, begun.question)
         match reason:
             case "stop" | "length":

@@ -120,10 +120,10 @@ class Truth:
                 case Post(), Posted() if answer.fact is not None:
                     self._enter(annals, answer.fact, now)
                     self._note_post(annals, command, answer.id)
+                    if answer.begun is not None:
+                        self._note_begun(annals, command, answer.id, answer.begun.id, now)
                 case BeginReply(), ReplyBegun():
-                    self._give(annals, answer.id)
-                    stream = annals.streams.get(command.question, True)
-                    annals.begun[answer.id] = Begun(answer.id, command.question, command.at, now, stream)
+                    self._note_begun(annals, command, command.question, answer.id, now)
                 case EndReply(), ReplyEnded():
                     self._enter(annals, answer, now)
                     annals.texts.setdefault(command.reply, []).append(answer.message.content)
@@ -166,6 +166,13 @@ class Truth:
         annals.texts.setdefault(number, []).append(text_of(post.chain))
         if post.client_msg_id is not None:
             annals.ids.setdefault((post.scope, post.client_msg_id), []).append(number)
+
+    def _note_begun(
+        self, annals: Annals, command: Post | BeginReply, question: int, number: int, now: float
+    ) -> None:
+        self._give(annals, number)
+        stream = annals.streams.get(question, True)
+        annals.begun[number] = Begun(number, question, command.at, now, stream)
 
     def _check_author(
         self, annals: Annals, command: Edit | Recall | Regenerate, does: str, *, lifted: bool = False
