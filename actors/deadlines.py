@@ -1,7 +1,8 @@
-"""The deadlines of all asks of a system, watched by one task.
+"""The deadlines of all asks of a system, and its actors' timers, watched by one task.
 
-Almost all asks are answered in time, and a cancel scope around each would cost a third of its time. Here a
-deadline is one entry in a heap, forgotten when it was not needed.
+Almost all asks are answered in time, and a cancel scope around each would cost a third of its time; an actor
+with a timer would need one for each message it waits for. Here a deadline is one entry in a heap, forgotten
+when it was not needed.
 """
 
 from __future__ import annotations
@@ -10,20 +11,26 @@ import math
 from collections.abc import Callable
 from heapq import heapify, heappop, heappush
 from itertools import count
-from typing import Any
+from typing import Protocol
 
 import trio
-
-from .ask import Promise
 
 # Entries that are not worth tidying up.
 FEW = 64
 
 
-class Deadlines:
-    """Lets promises expire that are not settled in time.
+class Expiring(Protocol):
+    """What has a deadline; or had one, once it is settled."""
 
-    An entry whose promise was settled stays until its time comes, or until such entries are the most.
+    settled: bool
+
+    def expire(self) -> None: ...
+
+
+class Deadlines:
+    """Lets what is not settled in time expire.
+
+    An entry that was settled stays until its time comes, or until such entries are the most.
 
     Args:
         clock: Seconds, as trio counts them.
@@ -31,21 +38,21 @@ class Deadlines:
 
     def __init__(self, clock: Callable[[], float]) -> None:
         self._clock = clock
-        self._heap: list[tuple[float, int, Promise[Any]]] = []
+        self._heap: list[tuple[float, int, Expiring]] = []
         self._number = count().__next__
         self._open = 0
         self._next = math.inf
         self._scope = trio.CancelScope()
 
-    def add(self, deadline: float, promise: Promise[Any]) -> None:
-        """Let *promise* expire at *deadline*; `remove` tells that it need not any more."""
-        heappush(self._heap, (deadline, self._number(), promise))
+    def add(self, deadline: float, expiring: Expiring) -> None:
+        """Let it expire at *deadline*; `remove` tells that it need not any more."""
+        heappush(self._heap, (deadline, self._number(), expiring))
         self._open += 1
         if deadline < self._next:
             self._next = self._scope.deadline = deadline
 
     def remove(self) -> None:
-        """One of the promises was settled."""
+        """One was settled, or has expired."""
         self._open -= 1
         if self._open == 0:
             # The time itself stays set: waking up once in vain costs less than setting it for every ask.

@@ -17,7 +17,7 @@ from .envelope import Envelope
 from .errors import MailboxClosed
 from .ref import Recipient
 from .request import AnswerEnvelope, Requests
-from .timers import Timer, Timers
+from .timers import Alarm, Timer, Timers
 from .tracing import Ledger
 
 # An actor whose mailbox never empties lets others run after so many messages, or seconds.
@@ -46,6 +46,7 @@ class Intake:
     ending: bool = False
     # Most actors never need these, and what is not there costs neither memory nor the collector's time.
     timers: Timers | None = None
+    _alarm: Alarm | None = None
     requests: Requests | None = None
     _unanswered: Unanswered | None = None
 
@@ -61,14 +62,28 @@ class Intake:
         if self.timers is None:
             self.timers = Timers()
         timer = self.timers.add(cell.clock() + seconds, message, setter.cause, setter.origin)
-        cell.mailbox.ring()  # it may be the next one now
+        if seconds > 0:
+            self._set_alarm(timer.due)
+        else:
+            cell.mailbox.ring()
         return timer
+
+    def _set_alarm(self, due: float) -> None:
+        """Be woken then, or earlier: in vain, if it is not needed any more, costs less than to set it anew."""
+        alarm = self._alarm
+        if alarm is None or alarm.settled or due < alarm.at:
+            if alarm is not None:
+                alarm.cancel()
+            self._alarm = Alarm(due, self.cell.deadlines, self.cell.mailbox.ring)
 
     def forget(self) -> None:
         """What this life has asked for is not for the next."""
         cell = self.cell
         if self.timers is not None:
             self.timers.clear()
+        if self._alarm is not None:
+            self._alarm.cancel()
+            self._alarm = None
         if self.requests is not None:
             self.requests.abandon()
             for envelope in cell.mailbox.discard(AnswerEnvelope):
@@ -94,10 +109,8 @@ class Intake:
                 cell.because = None
                 cell.since = clock()
                 if self.timers:
-                    with trio.CancelScope(deadline=self.timers.next_due()):
-                        await mailbox.wait(consumer)
-                else:
-                    await mailbox.wait(consumer)
+                    self._set_alarm(self.timers.next_due())
+                await mailbox.wait(consumer)
                 # Woken or not, who was cancelled meanwhile takes no message: it is for the next life.
                 await trio.lowlevel.checkpoint_if_cancelled()
                 now = clock()

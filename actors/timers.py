@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from heapq import heapify, heappop, heappush
 from typing import Any
 
 from .causality import Origin
+from .deadlines import Deadlines
 
 
 class Timer:
@@ -36,6 +38,33 @@ class Timer:
         """The message, once it is due."""
         message, self.message, self._timers = self.message, None, None
         return message
+
+
+class Alarm:
+    """Wakes an actor at a moment, for a timer that may be due then."""
+
+    __slots__ = ("_deadlines", "_wake", "at", "settled")
+
+    def __init__(self, at: float, deadlines: Deadlines, wake: Callable[[], None]) -> None:
+        self.at = at
+        self.settled = False
+        self._deadlines = deadlines
+        self._wake: Callable[[], None] | None = wake
+        deadlines.add(at, self)
+
+    def expire(self) -> None:
+        """Its moment has come."""
+        wake = self._wake
+        self.cancel()
+        if wake is not None:
+            wake()
+
+    def cancel(self) -> None:
+        """Don't wake anybody. Does nothing if that was done."""
+        if not self.settled:
+            self.settled = True
+            self._wake = None  # the heap of deadlines may keep this for a while
+            self._deadlines.remove()
 
 
 class Timers:

@@ -104,7 +104,7 @@ class Conversation(Actor[ConversationMessage]):
         self._now = now
         self._joining: list[Join] = []
         self._drained: list[FinishReplies] = []
-        self._usage: Usage | None = None
+        self._usage: tuple[bool, bool] | None = None
         self._broken: list[ReplyEnded] = []
         self._recalled_question = False
         self._queue = Queue(state, questions)
@@ -318,10 +318,10 @@ class Conversation(Actor[ConversationMessage]):
                 self._drained.pop().answer(None)
 
     async def _report_usage(self) -> None:
-        usage = Usage(self._key, bool(self._members), self._replies.is_busy)
+        usage = bool(self._members), self._replies.is_busy
         if usage != self._usage:
             self._usage = usage
             try:
-                await self._directory.tell(usage)
+                await self._directory.tell(Usage(self._key, *usage))
             except ActorError:
                 self._usage = None  # it is about to come back, or to wait for us: the next time
