@@ -69,7 +69,7 @@ class Intake:
         return timer
 
     def _set_alarm(self, due: float) -> None:
-        """Be woken then, or earlier: in vain, if it is not needed any more, costs less than to set it anew."""
+        """Be woken then, or earlier: in vain costs less than to set it anew each time."""
         alarm = self._alarm
         if alarm is None or alarm.settled or due < alarm.at:
             if alarm is not None:

@@ -36,17 +36,15 @@ class ReplyMessage:
 
 
 @frozen
-class WriterDone(ReplyMessage):
-    """All is written; *end* is to be told, with what was not told yet."""
-
-    end: ReplyFinished | ReplyFailed
-
-
-@frozen
 class Listen(ReplyMessage):
     """Time to look whether the model is silent: has nothing come since that moment?"""
 
     since: float
+
+
+@frozen
+class Overdue(ReplyMessage):
+    """The whole reply has taken too long."""
 
 
 class Reply(Actor[ReplyMessage]):
@@ -75,25 +73,27 @@ class Reply(Actor[ReplyMessage]):
         self.tells_at = -inf
         """The next chunk is not told before this moment."""
         self._heard_at = inf
-        self._listening = trio.CancelScope()
+        self._pulling = trio.CancelScope()
+        self._late = ""
 
     async def started(self) -> None:
         self._listen()
+        self.after(self._total_timeout, Overdue())
         self.start_task(self._write, name="write")
 
     async def handle(self, message: ReplyMessage) -> None:
         match message:
-            case WriterDone():
-                with suppress(ActorError):  # the conversation is gone: nobody waits for this reply any more
-                    # Not as a chunk: a frame for what the next one says too is a frame too many.
-                    end = evolve(message.end, text=self._taken()) if self._untold else message.end
-                    await self._reply_to.tell(end)
-                self.stop()
             case Listen():
                 if message.since == self._heard_at < inf:
-                    self._listening.cancel()
+                    self._give_up(f"was silent for {self._idle_timeout:g} s")
                 else:
                     self._listen()
+            case Overdue():
+                self._give_up(f"took longer than {self._total_timeout:g} s")
+
+    def _give_up(self, late: str) -> None:
+        self._late = self._late or late
+        self._pulling.cancel()
 
     def _listen(self) -> None:
         """Look at it again when the model would have been silent for too long."""
@@ -145,14 +145,17 @@ class Reply(Actor[ReplyMessage]):
             # A boundary: a model may be anybody's code.
             log.exception("the pipeline raised")
             end = ReplyFailed(self._id, PipelineError.said)
-        self.after(0.0, WriterDone(end))
+        if self._untold:
+            # Not as a chunk: a frame for what the next one says too is a frame too many.
+            end = evolve(end, text=self._taken())
+        with suppress(ActorError):  # the conversation is gone: nobody waits for this reply any more
+            await self._reply_to.tell(end)
+        self.stop()
 
     async def _in_time(self) -> Finish:
-        with trio.move_on_after(self._total_timeout):
-            with self._listening:
-                return await self._pull()
-            raise ReplyTimedOut(f"was silent for {self._idle_timeout:g} s")
-        raise ReplyTimedOut(f"took longer than {self._total_timeout:g} s")
+        with self._pulling:
+            return await self._pull()
+        raise ReplyTimedOut(self._late)
 
     async def _pull(self) -> Finish:
         finish, text = Finish(), ReplyText(LONGEST)

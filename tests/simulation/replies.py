@@ -68,7 +68,7 @@ class ReplyWatch:
 
     def _finish(self, reason: str, content: str, begun: Begun) -> None:
         stand, question = self.stand, begun.question
-        # What was decided when it was asked may be done late; and what begins with its question was on its way
+        # What was decided when it was asked may be done late; what begins with its question was on the way
         # to the store for a while.
         since = min(stand.annals.asked[question][0], stand.court.journal.at(begun.at))
         key, turns = stand.habit.key, stand.court.moods.of(stand.habit.key, begun.question)
