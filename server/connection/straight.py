@@ -21,6 +21,7 @@ READ, LONG_READ = 2**14, 2**16
 # Seconds the peer has to answer our Close with its own; and to read what was sent before we hang up.
 CLOSE_TIMEOUT = 1.0
 LINGER = 2.0
+_MESSAGES = (str, bytes)  # a tuple: a union would be made anew for each frame
 
 
 class StraightTransport:
@@ -161,7 +162,7 @@ class StraightTransport:
             return data is None
         self._heard_at = trio.current_time()
         happened = self._parsed(data)
-        messages = [what for what in happened if isinstance(what, str | bytes)]
+        messages = [what for what in happened if isinstance(what, _MESSAGES)]
         if len(messages) == len(happened) and messages:
             del happened[: self.at_once(messages)]
         self._arrived = happened
@@ -184,14 +185,14 @@ class StraightTransport:
         happened = self._parser.feed(data)
         if not self._parser.in_message:
             self._due = inf
-        elif self._due == inf or any(isinstance(what, str | bytes) for what in happened):
+        elif self._due == inf or any(isinstance(what, _MESSAGES) for what in happened):
             self._due = trio.current_time() + self._bounds.message_timeout
         return happened
 
     def _take(self, happened: list[Happening]) -> list[str | bytes]:
         messages: list[str | bytes] = []
         for what in happened:
-            if isinstance(what, str | bytes):
+            if isinstance(what, _MESSAGES):
                 messages.append(what)
             elif isinstance(what, Ping):
                 if self.output.owner is not None:

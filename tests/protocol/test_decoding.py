@@ -87,6 +87,8 @@ def one_component(value: Any) -> Component:
         ),
         ('{"message":[{"type":"AtAll"}],"stream":true}', MessageFrame((AtAll(),), stream=True)),
         ('{"type":"ping"}', PingFrame()),
+        ('{"type": "ping"}', PingFrame()),
+        ('{ "n": 1, "type": "ping" }', PingFrame()),
         (' {"type" : "ping"}\n', PingFrame()),
         ('{"type":"disconnect"}', DisconnectFrame()),
         ('{"type":"authenticate","token":"t","workspace_uuid":"w"}', AuthenticateFrame()),
