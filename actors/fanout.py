@@ -20,7 +20,7 @@ M = TypeVar("M")
 # Others run after so many receivers, some of which do their work at once: write to a socket, say, in 5 µs.
 # So the others wait a sixth of a millisecond.
 MANY = 32
-# And where the system knows who can't wait (`ActorSystem.pump`), the scheduler has its turn after so many.
+# Where the system sees to the sockets itself (`ActorSystem.pump`), all others wait for so many.
 MOST = 256
 
 
@@ -29,7 +29,7 @@ async def fan_out(refs: Sequence[ActorRef[M]], message: M) -> list[ActorRef[M]]:
 
     Cancelled, it has told those whose turn had come, or nobody if it was before.
     """
-    if next(refs[0]._recipient.turns) % TURN if refs else False:
+    if refs and len(refs) <= MANY and next(refs[0]._recipient.turns) % TURN:
         await trio.lowlevel.checkpoint_if_cancelled()
     else:
         await trio.lowlevel.checkpoint()

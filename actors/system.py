@@ -77,7 +77,7 @@ class ActorSystem:
     @property
     def pump(self) -> Callable[[], bool] | None:
         """Called amid a long fan-out, every now and then: see to what came from outside, as far as that goes
-        at once, and say whether nobody was woken by it. Then the fan-out goes on before all others.
+        at once, and say whether that was all of it. Then the fan-out goes on before all others, for a while.
 
         Must not raise. Without one, others run as often.
         """

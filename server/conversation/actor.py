@@ -307,6 +307,7 @@ class Conversation(Actor[ConversationMessage]):
 
     def _finish_replies(self, request: FinishReplies) -> None:
         self._state.draining = True
+        self._state.ends_at = self.now() + request.seconds
         self._drained.append(request)
         reply = self._state.reply
         if reply is not None:

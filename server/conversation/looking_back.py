@@ -42,16 +42,16 @@ class LookingBack:
         )
 
     async def message(self, message_id: int) -> Message | None:
-        """That message, `None` if it can't be had."""
-        known = next((kept for kept in self.transcript.messages() if kept.id == message_id), None)
-        if known is not None:
-            return known
+        """That message: whole, as the store has it; from memory, maybe shortened, if the store fails.
+
+        `None` if it can't be had.
+        """
         read = ReadMessages(self.key, 1, before=message_id + 1, after=message_id - 1, alternatives=True)
         try:
             found = await self.storage.ask(read, timeout=PATIENCE)
         except (StoreFailing, ActorError) as error:
             log.warning("a message can't be read", conversation=self.key, error=error)
-            return None
+            return next((kept for kept in self.transcript.messages() if kept.id == message_id), None)
         return found[0] if found else None
 
     async def _before(self, message: Message) -> tuple[Message, ...]:

@@ -7,6 +7,7 @@ A reset waits for idle, and goes before the next question.
 
 from __future__ import annotations
 
+import math
 from collections import deque
 from collections.abc import Callable, Mapping
 from datetime import datetime
@@ -103,6 +104,7 @@ class Owner(Protocol):
 
     @property
     def ref(self) -> ActorRef[ConversationMessage]: ...
+    def now(self) -> float: ...
     def after(self, seconds: float, message: ConversationMessage) -> Timer: ...
     def watch(self, ref: ActorRef[Any], tell: Callable[[Down], ConversationMessage]) -> None: ...
 
@@ -224,7 +226,7 @@ class Replies:
         return self._writer()
 
     def begin_no_more(self) -> None:
-        """That question was not taken."""
+        """It did not, as far as is known: its question was there already, or refused, or nobody said."""
         self._phase, self._stop_at_once = Phase.IDLE, False
 
     async def begin_with(self, post: Post, question: int, begun: ReplyBegun) -> None:
@@ -272,7 +274,8 @@ class Replies:
         if self._stop_at_once or self._resets:
             await self._end("stopped")
             return
-        if state.draining:
+        rest = state.ends_at - self._owner.now()
+        if rest <= 0:
             await self.time_is_up(TimeIsUp(reply.id, "interrupted"))
             return
         pipeline = self._pipeline()
@@ -288,6 +291,8 @@ class Replies:
         state.writer = writer
         overdue = TimeIsUp(reply.id, "error")
         self._overdue = self._owner.after(pipeline.total_timeout + PIPELINE_PATIENCE, overdue)
+        if rest < math.inf:
+            self._owner.after(rest, TimeIsUp(reply.id, "interrupted"))
         self._owner.watch(writer, partial(ReplyGone, reply.id))
         await self.notice_listeners()
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import deque
 
 from attrs import define, evolve, field, frozen
@@ -44,10 +45,13 @@ class ConversationState:
         published: The seq of the newest fact that the members were told.
         floor: Facts up to this one can't be read any more.
         waiting: The questions whose replies have not begun, in order.
-        answering: The question whose reply begins or is being written, by `writer`.
+        answering: The question whose reply begins or is being written, by `writer`; one whose reply begins in
+            its own commit, from then on.
         reply: That reply, once its id is durable, with its whole text so far.
         running: The same as clients are shown it; made when they are.
         told: How many code points of that text the members were told.
+        draining: No reply begins any more to what waits.
+        ends_at: Until when replies have time then, on trio's clock.
         ending: How it is to end, once that is known and not yet durable.
     """
 
@@ -65,6 +69,7 @@ class ConversationState:
     ending: EndReply | None = None
     writer: ActorRef[object] | None = None
     draining: bool = False
+    ends_at: float = math.inf
 
     @property
     def cursor(self) -> Cursor:

@@ -26,6 +26,7 @@ from .structure import is_client_msg_id, structure
 # What most clients send most, and how they spell it: no need to look at it again.
 _PING = PingFrame()
 _PINGS = frozenset({'{"type":"ping"}', '{"type": "ping"}'})
+_LONGEST_PING = 16
 
 _orders: dict[str, type[OrderFrame]] = {
     frame.type: frame for frame in (StopFrame, RegenerateFrame, EditFrame, RecallFrame, ReadFrame)
@@ -38,7 +39,7 @@ def decode(text: Text, level: Level = 1) -> ClientFrame:
     Raises:
         BadFrame: It can't be used; the error says why.
     """
-    if isinstance(text, str) and text in _PINGS:
+    if len(text) <= _LONGEST_PING and isinstance(text, str) and text in _PINGS:
         return _PING
     frame = parse(text)
     if not isinstance(frame, dict):

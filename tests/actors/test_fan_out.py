@@ -420,6 +420,28 @@ async def test_a_pump_stands_for_the_turns_of_others_if_it_wakes_nobody(done: bo
     assert all(part.taken == [message] for part in parts)
 
 
+async def test_large_fan_outs_in_a_row_let_others_run_each_time() -> None:
+    """Whatever the pump says."""
+    async with stage() as here:
+        refs = refs_of(await spawn(here, *[Eager] * 100))
+        here.system.pump = lambda: True
+        turns = 0
+
+        async def other() -> None:
+            nonlocal turns
+            while True:
+                turns += 1
+                await trio.lowlevel.checkpoint()
+
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(other)
+            for _ in range(20):
+                await fan_out(refs, Now())
+            nursery.cancel_scope.cancel()
+
+    assert turns >= 19
+
+
 async def test_who_does_nothing_but_fan_out_lets_others_run() -> None:
     """Though each is small, or to nobody."""
     async with stage() as here:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import pytest
 import trio
 from trio.testing import MockClock
 
 from server.chat import BeginReply, Post
+from server.config import Config, Timeouts
 from tests.in_memory import running
 
 from .flaky import Flaky
@@ -95,3 +97,31 @@ async def test_what_is_not_taken_lets_the_next_begin(autojump_clock: MockClock) 
         answer = await client.final()
 
     assert answer["content"] == "you said two"
+
+
+@pytest.mark.parametrize("resumes", [False, True])
+async def test_a_reply_that_begins_in_a_drain_has_its_time(autojump_clock: MockClock, resumes: bool) -> None:
+    """Its question was on its way to the store when the word came."""
+    config = Config(timeouts=Timeouts(drain=20.0))
+    async with running(Talking, config, execute_write=after_half_a_second, resumes=resumes) as server:
+        client = await server.connect(GUEST, level2=True)
+        client.say("hello")
+        await trio.sleep(0.1)
+        server.draining.set()
+        end = await client.final()
+
+    assert (end["content"], end["finish_reason"]) == ("you said hello", "stop")
+
+
+async def test_a_large_question_is_answered_whole(autojump_clock: MockClock) -> None:
+    """Though memory keeps only its beginning, and though nobody heard that it was stored."""
+    store = Flaky()
+    async with running(Talking, store=store) as server:
+        client = await server.connect(GUEST, level2=True)
+        store.forgetful = True
+        client.say("x" * 600_000)
+        await client.until(of_type("error"))
+        store.forgetful = False
+        answer = await client.final()
+
+    assert len(answer["content"]) == len("you said ") + 600_000

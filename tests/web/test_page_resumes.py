@@ -128,6 +128,26 @@ def test_a_long_absence_leaves_no_hidden_hole(server: ScriptedServer, chat: Chat
     expect(earlier).to_have_count(0)
 
 
+@pytest.mark.parametrize("sockets", [1, 2])
+def test_a_hole_is_not_hidden_by_what_came_since(
+    server: ScriptedServer, chat: Chat, socket: Socket, sockets: int
+) -> None:
+    """A second gap may come before the history that fills the first one, and something new between them."""
+    socket.send(posted(1, "one"))
+    chat.shows("one")
+    server.history = [message(number, f"m{number}") for number in range(1, 252)]
+    server.held.clear()
+    socket = come_back(server, chat, socket).greet("e.250")
+    socket.send({"type": "gap", "cursor": "e.250", "reason": "trimmed"}, posted(251, "m251"))
+    expect(chat.texts).to_have_text(["one", "m251"])
+    if sockets == 2:
+        socket = come_back(server, chat, socket).greet("e.251")
+    socket.send({"type": "gap", "cursor": "e.251", "reason": "trimmed"})
+    server.held.set()
+
+    chat.shows(*[f"m{number}" for number in range(152, 252)])
+
+
 def test_history_that_can_not_be_had_is_asked_for_again(
     server: ScriptedServer, chat: Chat, socket: Socket
 ) -> None:

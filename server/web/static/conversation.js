@@ -27,7 +27,9 @@ export class Conversation {
   #largest = Infinity;
   #hasBeenOpen = false;
   #echoes = []; // on level 1: the pictures of messages that the server has not shown back yet
-  #loading = null; // {known}: the ids that were there before what is now being fetched
+  // {known, reach}: the ids that were there before what is now being fetched; and the last before the first gap that
+  // no history has filled yet
+  #loading = null;
 
   constructor(chosen, { list, botName, tell, changed }) {
     this.#chosen = chosen;
@@ -159,6 +161,7 @@ export class Conversation {
   // What happened before *cursor* is not told: it is in the history.
   #goOnFrom(cursor) {
     const before = this.#cursor.epoch;
+    let reach = this.#loading?.reach;
     this.#cursor.set(cursor);
     if (before !== null && before !== this.#cursor.epoch) {
       // An older server keeps its history in memory alone: there is nothing in its place.
@@ -168,9 +171,10 @@ export class Conversation {
       }
       this.#timeline.begin(isLost);
       this.#replies = new Replies();
+      reach = undefined;
     }
     this.#loading = null; // what an earlier socket asked for is asked anew, about what is there now
-    this.#load();
+    this.#load(reach);
   }
 
   #heardMessage(message) {
@@ -220,13 +224,13 @@ export class Conversation {
   // ------------------------------------------------------------ history
 
   // Until it is there, or a newer question for it has taken this one's place.
-  async #load() {
+  async #load(reach = this.#loading?.reach ?? this.#timeline.ids.at(-1) ?? 0) {
     const chosen = this.#chosen;
-    const turn = (this.#loading = { known: this.#loading?.known ?? new Set(this.#timeline.ids) });
+    const turn = (this.#loading = { known: this.#loading?.known ?? new Set(this.#timeline.ids), reach });
     for (let failures = 0; this.#loading === turn && this.#chosen === chosen; failures++) {
       try {
         const found = await fetchMessages(chosen);
-        if (this.#loading === turn && this.#chosen === chosen) this.#loaded(found, turn.known);
+        if (this.#loading === turn && this.#chosen === chosen) this.#loaded(found, turn);
       } catch (error) {
         if (this.#loading !== turn || this.#chosen !== chosen) return;
         if (failures === 0) this.note("error", `The history could not be loaded: ${error.message}`);
@@ -235,9 +239,9 @@ export class Conversation {
     }
   }
 
-  #loaded({ messages, more }, known) {
+  #loaded({ messages, more }, { known, reach }) {
     this.#loading = null;
-    this.#timeline.merge(messages, more ? messages[0].id : 0, known);
+    this.#timeline.merge(messages, more ? messages[0].id : 0, known, reach);
     if (this.#me !== null) this.#timeline.offerEarlier(more);
     this.#changed();
   }

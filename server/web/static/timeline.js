@@ -126,10 +126,11 @@ export class Timeline {
   }
 
   // Makes what is there one with *messages*, which are all that the server has from the id *oldest* on. *known* are the
-  // ids that were there when the server was asked: what came later it need not have had yet.
-  merge(messages, oldest, known) {
+  // ids that were there when the server was asked: what came later it need not have had yet. Up to *reach* there was
+  // no hole.
+  merge(messages, oldest, known, reach) {
     const ids = new Set(messages.map(({ id }) => id));
-    const hasHole = Math.max(0, ...known) < oldest - 1;
+    const hasHole = reach < oldest - 1;
     for (const [id, { isFinal, isStale }] of [...this.#articles]) {
       const isMissing = id >= oldest && known.has(id) && !ids.has(id) && (isFinal || isStale);
       if (isMissing || (hasHole && id < oldest)) this.#drop(id);
