@@ -62,7 +62,7 @@ async def test_a_reply_that_never_ends_is_cut_at_its_total_time_out(autojump_clo
         assert trio.current_time() - asked == pytest.approx(600.0, abs=0.1)
 
     assert end["finish_reason"] == "error"
-    assert end["content"].count("drip ") in (600, 601)  # one comes in the very moment
+    assert end["content"] == "drip " * 601  # the last in the very moment
 
 
 async def test_even_a_reply_that_swallows_cancellation_frees_its_conversation(
