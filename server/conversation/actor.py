@@ -306,7 +306,6 @@ class Conversation(Actor[ConversationMessage]):
             self._usage = None  # it is in use, or will not be for long: say so again
 
     def _finish_replies(self, request: FinishReplies) -> None:
-        self._state.draining = True
         self._state.ends_at = self.now() + request.seconds
         self._drained.append(request)
         reply = self._state.reply

@@ -7,7 +7,6 @@ A reset waits for idle, and goes before the next question.
 
 from __future__ import annotations
 
-import math
 from collections import deque
 from collections.abc import Callable, Mapping
 from datetime import datetime
@@ -28,7 +27,6 @@ from server.chat import (
     NoSuchMessage,
     NotAllowed,
     OpenReply,
-    Post,
     Question,
     Refusal,
     ReplyBegun,
@@ -229,18 +227,17 @@ class Replies:
         """It did not, as far as is known: its question was there already, or refused, or nobody said."""
         self._phase, self._stop_at_once = Phase.IDLE, False
 
-    async def begin_with(self, post: Post, question: int, begun: ReplyBegun) -> None:
-        """The reply has begun with its *question*, which is the queue's first."""
-        assert post.answered_by is not None
+    async def begin_with(self, begun: ReplyBegun, at: datetime, sender: Sender) -> None:
+        """The reply has begun with its question, which is the queue's first."""
         self.queue.begin()
         if self.journal.is_unsure:
             self._phase = Phase.IDLE  # until it is settled
         else:
-            await self._open(begun, question, post.at, post.connection_id, post.answered_by)
+            await self._open(begun, at, sender)
 
     async def _begun(self, begin: BeginReply, outcome: ReplyBegun | Refusal) -> None:
         if isinstance(outcome, ReplyBegun):
-            await self._open(outcome, begin.question, begin.at, begin.connection_id, begin.sender)
+            await self._open(outcome, begin.at, begin.sender)
             return
         self._phase = Phase.IDLE
         if not isinstance(outcome, StoreFailing):  # it was recalled, or reset, just before
@@ -248,15 +245,13 @@ class Replies:
             self.queue.leave()
             self.queue.settle()
 
-    async def _open(
-        self, begun: ReplyBegun, question: int, at: datetime, connection_id: str, sender: Sender
-    ) -> None:
+    async def _open(self, begun: ReplyBegun, at: datetime, sender: Sender) -> None:
         waiting = self.queue.leave()
         self._state.reply = OpenReply(
             id=begun.id,
-            question=question,
+            question=waiting.message.id,
             timestamp=at,
-            connection_id=connection_id,
+            connection_id=waiting.message.connection_id,
             sender=sender,
             alternative_of=begun.alternative_of,
             stream=waiting.question.stream,
@@ -291,7 +286,7 @@ class Replies:
         state.writer = writer
         overdue = TimeIsUp(reply.id, "error")
         self._overdue = self._owner.after(pipeline.total_timeout + PIPELINE_PATIENCE, overdue)
-        if rest < math.inf:
+        if state.draining:
             self._owner.after(rest, TimeIsUp(reply.id, "interrupted"))
         self._owner.watch(writer, partial(ReplyGone, reply.id))
         await self.notice_listeners()

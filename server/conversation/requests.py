@@ -142,8 +142,8 @@ class Requests:
             whole = outcome.fact.with_chain(request.chain)
             self._replies.queue.add(Question(whole.message, request.stream), weight)
             await self._journal.publish(outcome.fact, shown=whole)
-            if outcome.begun is not None:
-                await self._replies.begin_with(post, outcome.id, outcome.begun)
+            if outcome.begun is not None and post.answered_by is not None:
+                await self._replies.begin_with(outcome.begun, post.at, post.answered_by)
 
     def _command(self, request: Change) -> Command[Any]:
         key, epoch, at = self._key, self._state.epoch, self._now()

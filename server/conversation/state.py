@@ -50,8 +50,7 @@ class ConversationState:
         reply: That reply, once its id is durable, with its whole text so far.
         running: The same as clients are shown it; made when they are.
         told: How many code points of that text the members were told.
-        draining: No reply begins any more to what waits.
-        ends_at: Until when replies have time then, on trio's clock.
+        ends_at: Until when replies have time, on trio's clock.
         ending: How it is to end, once that is known and not yet durable.
     """
 
@@ -68,8 +67,12 @@ class ConversationState:
     told: int = 0
     ending: EndReply | None = None
     writer: ActorRef[object] | None = None
-    draining: bool = False
     ends_at: float = math.inf
+
+    @property
+    def draining(self) -> bool:
+        """Whether no reply begins any more to what waits."""
+        return self.ends_at < math.inf
 
     @property
     def cursor(self) -> Cursor:

@@ -46,6 +46,12 @@ class Trouble(Protocol):
     def end(self, server: Triologue) -> None: ...
 
 
+def database_of(server: Triologue) -> sqlite3.Connection:
+    """The server's database, for another user of it, in whatever thread."""
+    path = server.folder / "data" / "triologue.db"
+    return sqlite3.connect(path, isolation_level=None, timeout=30, check_same_thread=False)
+
+
 class FullDisk:
     """A small disk, and something else that takes all of its room."""
 
@@ -81,8 +87,7 @@ class NoLargerFiles:
 
     def begin(self, server: Triologue) -> None:
         # While somebody reads, SQLite does not begin its log anew: there would be room again.
-        path = server.folder / "data" / "triologue.db"
-        self._reader = sqlite3.connect(path, isolation_level=None, timeout=30, check_same_thread=False)
+        self._reader = database_of(server)
         self._reader.execute("BEGIN")
         self._reader.execute("SELECT count(*) FROM sqlite_master").fetchone()
         self._allow(server, ALLOWED)
@@ -110,8 +115,7 @@ class Locked:
         self._holder: sqlite3.Connection | None = None
 
     def begin(self, server: Triologue) -> None:
-        path = server.folder / "data" / "triologue.db"
-        self._holder = sqlite3.connect(path, isolation_level=None, timeout=30, check_same_thread=False)
+        self._holder = database_of(server)
         self._holder.execute("BEGIN EXCLUSIVE")
 
     def end(self, server: Triologue) -> None:
