@@ -200,7 +200,7 @@ class Replies:
                     at=self._now(),
                     question=waiting.message.id,
                     connection_id=waiting.message.connection_id,
-                    sender=self._writer(),
+                    sender=self._author(),
                 )
                 self.journal.commit(begin, partial(self._begun, begin))
 
@@ -221,7 +221,7 @@ class Replies:
     def begin_at_once(self) -> Sender:
         """The next reply begins with its question, which is about to be committed; who writes it."""
         self._phase = Phase.BEGINNING
-        return self._writer()
+        return self._author()
 
     def begin_no_more(self) -> None:
         """It did not, as far as is known: its question was there already, or refused, or nobody said."""
@@ -258,7 +258,7 @@ class Replies:
         )
         await self._write(waiting)
 
-    def _writer(self) -> Sender:
+    def _author(self) -> Sender:
         return Sender(id="assistant", name=self._pipeline().name)
 
     async def _write(self, waiting: Waiting) -> None:
@@ -499,20 +499,20 @@ class Replies:
             state.reply = opened
             await self._write(state.answering)
         else:
-            await self._adopt(opened, afresh=afresh)
+            await self._adopt(opened, afresh=afresh, known=known)
 
-    async def _adopt(self, opened: OpenReply, *, afresh: bool) -> None:
-        """Go on with, or end, a reply whose writer is gone, or was never asked."""
+    async def _adopt(self, opened: OpenReply, *, afresh: bool, known: bool) -> None:
+        """Go on with, or end, a reply whose writer is gone; or was never asked, if it is not *known*."""
         state = self._state
-        # It began with its question, and this process did not hear that it was done.
-        unwritten = not afresh and (state.reply is None or state.reply.id != opened.id)
-        if state.reply is None or state.reply.id != opened.id:
+        if not known or state.reply is None:
             state.reply = opened
         state.told = len(state.reply.text)
         if state.draining and self._pipeline().resumes:
             self._phase = Phase.LEFT
             return
-        if unwritten or (afresh and self._pipeline().resumes):
+        # What this process began and had not heard of began with its question: no pipeline was asked.
+        may_go_on = self._pipeline().resumes if afresh else not known
+        if may_go_on:
             asked = await self._back.message(opened.question)
             if asked is not None:
                 question = Question(asked, opened.stream, again=opened.alternative_of is not None)
