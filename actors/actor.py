@@ -8,6 +8,7 @@ from typing import Any, ClassVar, Generic, Protocol, TypeVar
 
 from .ask import Question
 from .delivery import Later
+from .front import Consumer
 from .lifecycle import Down, ExitReason
 from .mailbox import Overflow
 from .ref import ActorRef, Recipient
@@ -68,6 +69,8 @@ class Actor(ABC, Generic[M]):
     """Which of its children are restarted when one of them is."""
 
     context: Context
+    consumer: Consumer | None = None
+    """A part of it that is to `consume` instead; to be set in `started` at latest."""
 
     @abstractmethod
     async def handle(self, message: M) -> None:
@@ -83,8 +86,6 @@ class Actor(ABC, Generic[M]):
         sender's task, so it must be quick. It may do what `handle` may, but for waiting, and for beginning
         tasks otherwise than with `start_task`. An exception is a crash of this actor, as in `handle`, and
         not the sender's trouble.
-
-        An actor of which a part does that may set `self.consume` to the part's own, in `started` at latest.
         """
         return message
 

@@ -57,6 +57,7 @@ class Cell:
     _factory: Callable[[], Actor[Any]]
     _first: Actor[Any] | None
 
+    ledger: Ledger = field(init=False)
     clock: Callable[[], float] = field(init=False)
     deadlines: Deadlines = field(init=False)
     turns: Iterator[int] = field(init=False)
@@ -75,7 +76,6 @@ class Cell:
     _born_because: tuple[int, Origin | None] = (0, None)
     errand: str = ""
     waits: list[Wait] = field(factory=list)
-    ledger: Ledger = field(factory=Ledger)
     claims: dict[tuple[str, str, str], int] | None = None
     """Its names and groups, by registry (see there), numbered: one that restarts asks the living."""
     watchers: dict[Watcher, list[Tell]] | None = None
@@ -92,6 +92,7 @@ class Cell:
     _changed: trio.Event | None = None
 
     def __attrs_post_init__(self) -> None:
+        self.ledger = Ledger(self.mailbox.front)
         world = self.world
         self.deadlines, self.turns, self.deliveries = world.deadlines, world.turns, world.deliveries
         self.clock, self.dead_letters, self.observers = world.clock, world.dead_letters, world.observers

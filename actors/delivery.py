@@ -13,6 +13,7 @@ from typing import Any, Protocol
 from .ask import Question
 from .causality import Origin, here
 from .envelope import Envelope
+from .front import Front
 from .mailbox import Mailbox
 from .tracing import Ledger, Observer
 
@@ -50,15 +51,32 @@ class Receiver(Protocol):
     def crash_consuming(self, envelope: Envelope, error: Exception) -> None: ...
 
 
-class Delivery:
-    """What goes on in the sender's task meanwhile (see `causality.Activity`): the receiver is at work."""
+class Ref(Protocol):
+    """What leads to it: `ActorRef`."""
 
-    __slots__ = ("_envelope", "receiver")
+    @property
+    def _front(self) -> Front: ...
+    @property
+    def _recipient(self) -> Receiver: ...
+
+
+class Delivery:
+    """What goes on in the sender's task meanwhile (see `causality.Activity`): the receiver is at work.
+
+    Attributes:
+        ref: To the receiver. Not its cell, which nobody has to look at.
+    """
+
+    __slots__ = ("_envelope", "ref")
     errand = ""
 
-    def __init__(self, envelope: Envelope, receiver: Receiver) -> None:
+    def __init__(self, envelope: Envelope, ref: Ref) -> None:
         self._envelope = envelope
-        self.receiver = receiver
+        self.ref = ref
+
+    @property
+    def receiver(self) -> Receiver:
+        return self.ref._recipient
 
     @property
     def address(self) -> str:
@@ -77,28 +95,29 @@ class Delivery:
         return self.receiver
 
 
-def deliver(receiver: Receiver, envelope: Envelope) -> Envelope | None:
-    """Offer the message to *receiver*, whose mailbox has a `direct` consumer just now.
+def deliver(ref: Ref, envelope: Envelope) -> Envelope | None:
+    """Offer the message to the actor behind *ref*, which has a consumer just now.
 
     What is still to be put into its mailbox: nothing, a new envelope with what was left, or *envelope* itself
     if the message was declined or could not be offered. Time spent is on the sender's account.
     """
+    receiver = ref._recipient
     message, deliveries, observers = envelope.message, receiver.deliveries, receiver.observers
     # Who gets a question owes its answer, which is the intake's affair; `None`, left, means that nothing is.
     if message is None or isinstance(message, Question):
         return envelope
     if deliveries and is_closed_within(deliveries, receiver):
         return envelope
-    consume = receiver.mailbox.direct
-    assert consume is not None
-    delivery = Delivery(envelope, receiver)
+    consumer = ref._front.consumer
+    assert consumer is not None
+    delivery = Delivery(envelope, ref)
     envelope.began_at = envelope.sent_at
     if observers:
         _tell_began(receiver, envelope)
     deliveries.append(delivery)
     token = here.set(delivery)
     try:
-        left = consume(message)
+        left = consumer.consume(message)
         if left is not None and isinstance(left, Later):
             left = left.finish()
     except BaseException as error:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TypeVar
+from typing import Generic, TypeVar
 
 import trio
 
@@ -12,8 +12,8 @@ from .causality import here
 from .delivery import Delivery, Later, is_closed_within
 from .envelope import Envelope
 from .errors import MailboxFull, RecipientStopped
+from .front import Shared
 from .ref import TURN, ActorRef
-from .tracing import Shared
 
 M = TypeVar("M")
 
@@ -45,92 +45,128 @@ async def fan_out(refs: Sequence[ActorRef[M]], message: M) -> list[ActorRef[M]]:
     return untold
 
 
-def fan_out_nowait(refs: Sequence[ActorRef[M]], message: M) -> list[ActorRef[M]]:
-    """Tell *message* to each of *refs*, actors of one system, at once; those that could not be told.
+def fan_out_nowait(refs: Sequence[ActorRef[M]], message: M, *more: M) -> list[ActorRef[M]]:
+    """Tell *message*, and then *more*, to each of *refs*, actors of one system, at once.
 
-    They are full, or gone (see `ActorRef.alive`). To those who take it in the sender's task it comes in one
-    envelope, with one number, unless an observer looks on.
+    Handed back are those that could not be told: they are full, or gone (see `ActorRef.alive`), and were told
+    nothing after that. To those who take it in the sender's task a message comes in one envelope, with one
+    number, unless an observer looks on; what they begin (see `Later`) is finished once all was told.
     """
     if not refs:
         return []
-    first = refs[0]._recipient
-    if len(refs) == 1 or first.observers or message is None or isinstance(message, Question):
-        return [ref for ref in refs if not _is_told(ref, message)]
+    messages = (message, *more)
+    alone = len(refs) == 1 or refs[0]._recipient.observers
+    if alone or any(each is None or isinstance(each, Question) for each in messages):
+        return [ref for ref in refs if not _is_told(ref, messages)]
     untold: list[ActorRef[M]] = []
-    begun: list[tuple[ActorRef[M], Later]] = []
-    envelope = Envelope(message, first.clock())
-    envelope.began_at = envelope.sent_at
-    entry = Shared(envelope, first.ledger)
-    before = entry.before
-    delivery, deliveries = Delivery(envelope, first), first.deliveries
-    around = tuple(deliveries)
-    token = here.set(delivery)
-    deliveries.append(delivery)
+    rounds: list[_Round[M]] = []
     try:
-        for ref in refs:
-            delivery.receiver = receiver = ref._recipient
-            consume = receiver.mailbox.direct
-            if consume is None or (around and is_closed_within(around, receiver)):
-                left = message
-            else:
-                try:
-                    left = consume(message)
-                except Exception as error:
-                    # Its own doing, and not the trouble of whoever told it something.
-                    receiver.ledger.note_shared(entry)
-                    receiver.crash_consuming(envelope, error)
-                    continue
-                if left is not message:
-                    ledger = receiver.ledger
-                    if ledger.shared is before:
-                        ledger.shared = entry  # as `note_shared`, without a call
-                    else:
-                        ledger.note_shared(entry)
-                    if left is None:
-                        continue
-                    if isinstance(left, Later):
-                        begun.append((ref, left))
-                        continue
-            here.reset(token)  # what is put into a mailbox is sent by the sender
-            try:
-                if not _is_put(ref, left, envelope.sent_at):
-                    untold.append(ref)
-            finally:
-                token = here.set(delivery)
+        for each in messages:
+            rounds.append(_Round(each, refs[0]))
+            left = [ref for ref in refs if ref not in untold] if untold else refs
+            rounds[-1].begin(left, untold, rounds)
     finally:
         # Even if the sender is interrupted: what was begun was told.
-        unfinished: list[tuple[ActorRef[M], M]] = []
+        _finish(rounds, untold)
+    return [ref for ref in refs if ref in untold] if untold else []
+
+
+class _Round(Generic[M]):
+    """One message on its way to all of them; *first* is one of those, for what all have in common."""
+
+    def __init__(self, message: M, first: ActorRef[M]) -> None:
+        self._envelope = envelope = Envelope(message, first._recipient.clock())
+        envelope.began_at = envelope.sent_at
+        self._entry = Shared(envelope, first._front)
+        self._delivery = Delivery(envelope, first)
+        self._deliveries = first._recipient.deliveries
+        self._begun: list[tuple[ActorRef[M], Later]] = []
+
+    def begin(
+        self, refs: Sequence[ActorRef[M]], untold: list[ActorRef[M]], rounds: Sequence[_Round[M]]
+    ) -> None:
+        """Have it consumed, or put into mailboxes after what *rounds* leave; note the rest in *untold*."""
+        envelope, entry, delivery, begun = self._envelope, self._entry, self._delivery, self._begun
+        message: M = envelope.message
+        before = entry.before
+        around = tuple(self._deliveries)
+        token = here.set(delivery)
+        self._deliveries.append(delivery)
         try:
-            _finish(begun, delivery, envelope, unfinished)
+            for ref in refs:
+                delivery.ref = ref
+                front = ref._front
+                consumer = front.consumer
+                if consumer is None or (around and is_closed_within(around, ref._recipient)):
+                    left = message
+                else:
+                    try:
+                        left = consumer.consume(message)
+                    except Exception as error:
+                        # Its own doing, and not the trouble of whoever told it something.
+                        ref._recipient.ledger.note_shared(entry)
+                        ref._recipient.crash_consuming(envelope, error)
+                        continue
+                    if left is not message:
+                        if front.shared is before:
+                            front.shared = entry  # as `note_shared`, without a call
+                        else:
+                            ref._recipient.ledger.note_shared(entry)
+                        if left is None:
+                            continue
+                        if isinstance(left, Later):
+                            begun.append((ref, left))
+                            continue
+                here.reset(token)  # what is put into a mailbox is sent by the sender
+                try:
+                    for each in rounds:
+                        if each._begun:
+                            each.finish(untold, of=ref)
+                    if not _is_put(ref, left, envelope.sent_at):
+                        untold.append(ref)
+                finally:
+                    token = here.set(delivery)
         finally:
             here.reset(token)
-            deliveries.pop()
-            envelope.message = None
-            _put_all(unfinished, envelope.sent_at, untold)
-    return untold
+            self._deliveries.pop()
 
-
-def _finish(
-    begun: Sequence[tuple[ActorRef[M], Later]],
-    delivery: Delivery,
-    envelope: Envelope,
-    unfinished: list[tuple[ActorRef[M], M]],
-) -> None:
-    """Note in *unfinished* who leaves what."""
-    interrupt: BaseException | None = None
-    for ref, later in begun:
-        delivery.receiver = receiver = ref._recipient
+    def finish(self, untold: list[ActorRef[M]], of: ActorRef[M] | None = None) -> None:
+        """Finish what was begun, or what *of* one; note in *untold* who had no room for what was left."""
+        begun = [each for each in self._begun if of is None or each[0] == of]
+        self._begun[:] = [each for each in self._begun if not (of is None or each[0] == of)]
+        delivery, interrupt = self._delivery, None
+        unfinished: list[tuple[ActorRef[M], M]] = []
+        token = here.set(delivery)
+        self._deliveries.append(delivery)
+        for ref, later in begun:
+            delivery.ref = ref
+            try:
+                left = later.finish()
+            except Exception as error:
+                ref._recipient.crash_consuming(self._envelope, error)
+            except BaseException as error:
+                interrupt = error
+            else:
+                if left is not None:
+                    unfinished.append((ref, left))
+        here.reset(token)
+        self._deliveries.pop()
+        if of is None:
+            self._envelope.message = None
         try:
-            left = later.finish()
-        except Exception as error:
-            receiver.crash_consuming(envelope, error)
-        except BaseException as error:
-            interrupt = error
-        else:
-            if left is not None:
-                unfinished.append((ref, left))
-    if interrupt is not None:
-        raise interrupt
+            _put_all(unfinished, self._envelope.sent_at, untold)
+        finally:
+            if interrupt is not None:
+                raise interrupt
+
+
+def _finish(rounds: Sequence[_Round[M]], untold: list[ActorRef[M]]) -> None:
+    for number, each in enumerate(rounds, start=1):
+        try:
+            each.finish(untold)
+        except BaseException:
+            _finish(rounds[number:], untold)
+            raise
 
 
 def _put_all(left: Sequence[tuple[ActorRef[M], M]], now: float, untold: list[ActorRef[M]]) -> None:
@@ -143,9 +179,10 @@ def _put_all(left: Sequence[tuple[ActorRef[M], M]], now: float, untold: list[Act
             raise
 
 
-def _is_told(ref: ActorRef[M], message: M) -> bool:
+def _is_told(ref: ActorRef[M], messages: Sequence[M]) -> bool:
     try:
-        ref.tell_nowait(message)
+        for message in messages:
+            ref.tell_nowait(message)
     except (MailboxFull, RecipientStopped):
         return False
     return True

@@ -97,8 +97,9 @@ class Intake:
     async def handle_messages(self, actor: Actor[Any]) -> None:
         cell, mailbox = self.cell, self.cell.mailbox
         clock, ledger, observers = cell.clock, cell.ledger, cell.observers
-        consume = actor.consume
-        consumer = None if getattr(consume, "__func__", None) is Actor.consume else consume
+        consumer = actor.consumer
+        if consumer is None and type(actor).consume is not Actor.consume:
+            consumer = actor
         now = clock()
         left, turn_ends = TURN_MESSAGES, now + TURN_SECONDS
         while not self.ending:

@@ -17,6 +17,7 @@ import trio
 
 from .envelope import Envelope
 from .errors import MailboxClosed
+from .front import Consumer, Front
 
 
 class Overflow(Enum):
@@ -40,10 +41,6 @@ class Owner(Protocol):
         """*message* was dropped, or replaced by a newer one."""
 
 
-Consumer = Callable[[Any], Any]
-"""Takes a message at once and returns what is left of it (see `Actor.consume`)."""
-
-
 # The queue of every mailbox in which nothing waits. Never put anything into it.
 _NOTHING: deque[Envelope] = deque(maxlen=0)
 
@@ -60,7 +57,7 @@ class Mailbox:
         bearing: How much the waiting messages may weigh together. A single one may always wait.
 
     Attributes:
-        direct: What takes a message at once, while nothing is queued and the reader waits; else `None`.
+        front: Whose `consumer` is set here.
     """
 
     __slots__ = (
@@ -77,8 +74,8 @@ class Mailbox:
         "bearing",
         "capacity",
         "conflated",
-        "direct",
         "dropped",
+        "front",
         "overflow",
         "owner",
         "peak",
@@ -104,7 +101,7 @@ class Mailbox:
         self.rejected = 0
         self.conflated = 0
         self.owner: Owner | None = None
-        self.direct: Consumer | None = None
+        self.front = Front()
         self._conflate = conflate
         self._plain = conflate is None and weigh is None
         self._queue: deque[Envelope] = _NOTHING
@@ -223,7 +220,7 @@ class Mailbox:
         """
         self._reader_waits = True
         if not self._queue:
-            self.direct = consumer
+            self.front.consumer = consumer
             # A deque takes 600 bytes even if it is empty, as most are nearly always.
             self._queue = _NOTHING
         try:
@@ -232,13 +229,13 @@ class Mailbox:
             pass
         finally:
             self._reader_waits = False
-            self.direct = None
+            self.front.consumer = None
 
     def ring(self) -> None:
         """Wake the reader, if it waits."""
         if self._reader_waits:
             self._reader_waits = False
-            self.direct = None
+            self.front.consumer = None
             try:  # noqa: SIM105 - `suppress` would cost something with every message
                 self._bell.send_nowait(None)
             except trio.WouldBlock:
@@ -263,7 +260,7 @@ class Mailbox:
         self.weight = 0
         self._replaceable.clear()
         self._reader_waits = False
-        self.direct = None
+        self.front.consumer = None
         self._rung.close()
         self._bell.close()
         for task in self._senders:

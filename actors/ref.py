@@ -58,10 +58,11 @@ class ActorRef(Generic[M_contra]):
     It may be used where a narrower family is expected: who takes more takes that too.
     """
 
-    __slots__ = ("_recipient",)
+    __slots__ = ("_front", "_recipient")
 
     def __init__(self, recipient: Recipient) -> None:
         self._recipient = recipient
+        self._front = recipient.mailbox.front
 
     def __repr__(self) -> str:
         return f"<ActorRef {self.address}>"
@@ -102,8 +103,8 @@ class ActorRef(Generic[M_contra]):
         else:
             await trio.lowlevel.checkpoint()
         envelope = Envelope(message, self._recipient.clock())
-        if self._recipient.mailbox.direct is not None:
-            left = deliver(self._recipient, envelope)
+        if self._front.consumer is not None:
+            left = deliver(self, envelope)
             if left is None:
                 return
             envelope = left
@@ -119,8 +120,8 @@ class ActorRef(Generic[M_contra]):
         """
         recipient = self._recipient
         envelope = Envelope(message, recipient.clock())
-        if recipient.mailbox.direct is not None:
-            left = deliver(recipient, envelope)
+        if self._front.consumer is not None:
+            left = deliver(self, envelope)
             if left is None:
                 return
             envelope = left

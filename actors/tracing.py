@@ -10,9 +10,9 @@ from collections.abc import Sequence
 from attrs import frozen
 
 from .envelope import Envelope
+from .front import RECENT, Front, Shared
 from .lifecycle import State
 
-RECENT = 16
 CRASHES = 5
 ERROR_LENGTH = 300
 
@@ -53,39 +53,17 @@ class Crash:
     cause: int
 
 
-class Shared:
-    """One entry for many ledgers: of a message that many actors took at once, in one envelope.
-
-    Telling the same thousand actors again and again, this spares looking at the accounts of each of them,
-    which are rarely in the processor's caches: a ledger whose newest entry is *before* takes note of the next
-    by pointing to it.
-
-    Args:
-        first: The ledger of one of them. The others, it is to be hoped, have shared the entries before, too.
-    """
-
-    __slots__ = ("before", "envelope", "length")
-
-    def __init__(self, envelope: Envelope, first: Ledger) -> None:
-        before = first.shared
-        if before is not None and before.length == RECENT:
-            before = None
-        self.envelope = envelope
-        self.before: Shared | None = before
-        self.length: int = 1 if before is None else before.length + 1
-
-
 class Ledger:
     """The accounts of one actor over all of its lives.
 
-    Attributes:
-        shared: The newest of the entries that are shared with others, as long as nothing came after them.
+    Args:
+        front: Where the newest of the entries that are shared with others is kept.
     """
 
-    __slots__ = ("_counts", "_recent", "busy", "crashed", "crashes", "expired", "restarts", "shared")
+    __slots__ = ("_counts", "_front", "_recent", "busy", "crashed", "crashes", "expired", "restarts")
 
-    def __init__(self) -> None:
-        self.shared: Shared | None = None
+    def __init__(self, front: Front) -> None:
+        self._front = front
         self._counts: dict[type, int] = {}
         self.busy = 0.0
         self.expired = 0
@@ -116,7 +94,7 @@ class Ledger:
 
     def note_consumed(self, envelope: Envelope) -> None:
         """Enter a message that was handled at once. The time it took is its sender's."""
-        if self.shared is not None:
+        if self._front.shared is not None:
             self._settle()
         try:
             self._counts[envelope.type] += 1
@@ -132,16 +110,16 @@ class Ledger:
 
     def note_shared(self, entry: Shared) -> None:
         """Enter a message that others have taken as well, at once."""
-        if self.shared is not entry.before:
+        if self._front.shared is not entry.before:
             self._settle()
             if entry.before is not None:
                 self.note_consumed(entry.envelope)
                 return
-        self.shared = entry
+        self._front.shared = entry
 
     def _settle(self) -> None:
         """Make the entries that are shared its own."""
-        entry, self.shared = self.shared, None
+        entry, self._front.shared = self._front.shared, None
         entries = []
         while entry is not None:
             entries.append(entry.envelope)

@@ -124,7 +124,7 @@ class Connection(Actor[ConnectionMessage]):
         else:
             self._outbox = output = self._straight.output
             output.begin(dialect, greeting)
-            self.consume = output.consume  # type: ignore[method-assign]
+            self.consumer = output
         self._heartbeat = heartbeat
         self._watched: Watched | None = None
         self._random = random

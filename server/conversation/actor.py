@@ -145,18 +145,22 @@ class Conversation(Actor[ConversationMessage]):
             self._state.writer = None
         for info in self._members:
             self._watch(info)
+        # What the life before had begun to tell comes before whatever happens, or joins, in this one.
+        await self._members.tell_rest()
+        self._members.await_turns = partial(self.start_task, self._tell_in_turns, name="telling its members")
         self._journal.sync()
 
     async def stopped(self, reason: ExitReason) -> None:
         """Give back what was taken for messages whose answers this life won't hear; for good, for all."""
         self._requests.forget()
+        self._members.await_turns = None
         if isinstance(reason, Stopped):
             self._queue.forget()
             self._replies.retire()
 
     def consume(self, message: ConversationMessage) -> ConversationMessage | None:
         """Pass a chunk on at once, if there are not too many to tell: it changes nothing else."""
-        if type(message) is not ReplyChunk or self._members.are_many:
+        if type(message) is not ReplyChunk or self._members.have_turns:
             return message
         grown = self._replies.grow(message)
         if grown is not None:
@@ -243,6 +247,10 @@ class Conversation(Actor[ConversationMessage]):
             request.answer(None)
         await self._replies.notice_listeners()
 
+    async def _tell_in_turns(self) -> None:
+        await self._members.tell_rest()
+        self._answer_drained()
+
     async def _let_in(self, message: CaughtUp) -> None:
         if await self._members.release(message.connection_id):
             await self._show_reply(message.connection_id)
@@ -313,7 +321,8 @@ class Conversation(Actor[ConversationMessage]):
             self.after(request.seconds, TimeIsUp(reply.id, "interrupted"))
 
     def _answer_drained(self) -> None:
-        if self._drained and self._replies.is_at_rest and self._journal.is_certain:
+        is_done = self._replies.is_at_rest and self._journal.is_certain and not self._members.are_being_told
+        if self._drained and is_done:
             while self._drained:
                 self._drained.pop().answer(None)
 

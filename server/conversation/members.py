@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from actors import ActorRef
 from server.messages import (
@@ -15,10 +15,12 @@ from server.messages import (
     tell_each_nowait,
 )
 
+from .telling import Telling
+
 # What may happen while a newcomer reads what it missed: less than its mailbox takes at once. One that takes
 # longer has to come again, and has less to read then.
 KEPT = 128
-# As many as are told in one go.
+# As many as are told in one go; others have turns.
 FEW = 32
 
 
@@ -26,6 +28,9 @@ class Members:
     """The connections that hear what is said. One that can't take any more is no member any longer.
 
     One that is catching up hears nothing yet: what happens is kept for it, in order.
+
+    Attributes:
+        await_turns: Called when `tell_rest` has to run, for some are to be told in turns.
     """
 
     def __init__(self) -> None:
@@ -33,6 +38,8 @@ class Members:
         self._kept: dict[str, list[Event]] = {}
         # Who hears what happens, or None once that has changed.
         self._hearing: list[ActorRef[ConnectionMessage]] | None = None
+        self._telling = Telling(self._give_up)
+        self.await_turns: Callable[[], None] | None = None
 
     def __bool__(self) -> bool:
         return bool(self._infos)
@@ -71,23 +78,38 @@ class Members:
             self.remove(connection_id)
 
     async def tell_all(self, event: Event, *, lasting: bool = True) -> None:
-        """Tell every member; all of them share one event, and so its encoding.
+        """Tell every member; all of them share one event, and so its encoding. Many are told in their turns.
 
         Without *lasting*, it is not kept for those who catch up: what comes later makes up for it.
         """
         if lasting:
             for connection_id, kept in list(self._kept.items()):
                 self._keep(connection_id, kept, event)
-        self._give_up(await tell_each(self._listening(), Deliver(event)))
+        if not self.have_turns:
+            self._give_up(await tell_each(self._listening(), Deliver(event)))
+            return
+        was_telling = bool(self._telling)
+        await self._telling.add(self._listening(), Deliver(event))
+        if not was_telling and self.await_turns is not None:
+            self.await_turns()
 
     def tell_all_nowait(self, event: Event) -> None:
         """As `tell_all`, not lasting, and without a turn for others: for a few members."""
         self._give_up(tell_each_nowait(self._listening(), Deliver(event)))
 
+    async def tell_rest(self) -> None:
+        """Tell all that is to be told in turns."""
+        await self._telling.run()
+
     @property
-    def are_many(self) -> bool:
-        """Whether others should get a turn while all are told."""
-        return len(self._infos) > FEW
+    def have_turns(self) -> bool:
+        """Whether others get a turn while all are told."""
+        return len(self._infos) > FEW or self.are_being_told
+
+    @property
+    def are_being_told(self) -> bool:
+        """Whether there is something that not all of them were told yet."""
+        return bool(self._telling)
 
     def _listening(self) -> list[ActorRef[ConnectionMessage]]:
         if self._hearing is None:

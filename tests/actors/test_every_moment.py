@@ -165,7 +165,7 @@ class Busy:
 
 def _remains(ref: ActorRef[Any]) -> bool:
     mailbox = ref._recipient.mailbox
-    return bool(ref._recipient.waits or mailbox or mailbox.direct or ref._recipient.deliveries)
+    return bool(ref._recipient.waits or mailbox or mailbox.front.consumer or ref._recipient.deliveries)
 
 
 class At(trio.abc.Instrument):

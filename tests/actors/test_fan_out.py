@@ -12,8 +12,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from trio.testing import MockClock
 
-from actors import ActorRef, Envelope, Later, Observer, Restart, fan_out, fan_out_nowait, origin
-from actors.tracing import RECENT, Ledger, Shared
+from actors import ActorRef, Envelope, Later, Observer, Restart, current, fan_out, fan_out_nowait, origin
+from actors.front import RECENT, Front, Shared
+from actors.tracing import Ledger
 
 from .puppets import Ask, Do, Eager, Now, Part, Puppet, Stage, busy, crash, settle, stage
 
@@ -73,6 +74,23 @@ async def test_those_that_could_not_be_told_are_returned(observed: bool) -> None
         assert here.system.dead_letters.total == 1
         assert fan_out_nowait([], message) == []
         assert fan_out_nowait([refs[2]], message) == [refs[2]]
+
+
+@Watched
+async def test_several_messages_are_told_to_each_in_order(observed: bool) -> None:
+    """And who can't be told one is told none after it: it would miss something, and not know."""
+    async with stage() as here:
+        parts = await spawn(here, Eager, Puppet, Full, Eager, observed=observed)
+        refs = refs_of(parts)
+        refs[2].tell_nowait("one too many")
+        first, second, leaves, last = Now(), Now(), Now(lambda me: "left"), Now()
+        assert fan_out_nowait(refs, first, second) == [refs[2]]
+        assert fan_out_nowait(refs, leaves, last) == [refs[2]]
+        await settle()
+
+    assert [parts[0].taken, parts[0].seen] == [[first, second, leaves], ["left", last]]
+    assert parts[1].seen == [first, second, leaves, last]
+    assert parts[2].seen == ["one too many"]
 
 
 @Watched
@@ -257,6 +275,38 @@ async def test_what_is_for_later_is_done_when_all_have_begun() -> None:
         assert log[4:] == ["begin root/0", "finish root/0"]
 
 
+async def test_what_is_for_later_is_done_when_all_was_told() -> None:
+    """Whoever gathers what to do does it once for several messages, as his own doing because of the first."""
+    done: list[str] = []
+
+    def begin(me: Eager) -> Any:
+        name = me.ref.address
+        if name in begun:
+            begun[name] += 1
+            return None
+        begun[name] = 1
+        return Calls(lambda: done.append(f"{name}: {begun[name]}, {doer()}"))
+
+    begun: dict[str, int] = {}
+    async with stage() as here:
+        refs = refs_of(await spawn(here, Eager, Eager))
+        assert fan_out_nowait(refs, Now(begin), Now(begin), Now(begin)) == []
+
+    assert done == ["root/0: 3, root/0", "root/1: 3, root/1"]
+
+
+@Watched
+async def test_what_is_left_later_is_before_what_comes_next(observed: bool) -> None:
+    """Though the next is declined, and so goes to the mailbox at once."""
+    async with stage() as here:
+        parts = await spawn(here, Eager, Eager, observed=observed)
+        first = Now(lambda me: Calls(lambda: "the rest of the first"))
+        assert fan_out_nowait(refs_of(parts), first, "declined", Now()) == []
+        await settle()
+
+    assert [part.seen[:2] for part in parts] == [["the rest of the first", "declined"]] * 2
+
+
 @Watched
 async def test_what_is_left_later_is_handled_in_its_place(observed: bool) -> None:
     """As what a consumer leaves at once; so full mailboxes hand it back."""
@@ -339,6 +389,11 @@ class Weighing(Eager):
         return 0
 
 
+def doer() -> str:
+    activity = current()
+    return "" if activity is None else activity.address
+
+
 def _interrupt() -> None:
     raise KeyboardInterrupt
 
@@ -349,11 +404,12 @@ def _interrupt() -> None:
 @given(st.lists(st.tuples(st.sets(st.integers(0, 3), min_size=1), st.booleans()), max_size=80))
 def test_shared_entries_are_in_the_books_of_each(told: list[tuple[set[int], bool]]) -> None:
     """Whoever shares which of them, and whenever somebody looks: as if each had written all of its own."""
-    ledgers = [Ledger() for _ in range(4)]
+    fronts = [Front() for _ in range(4)]
+    ledgers = [Ledger(front) for front in fronts]
     plain: list[list[Envelope]] = [[], [], [], []]
     for among, together in told:
         envelope = Envelope(together, 0.0)
-        entry = Shared(envelope, ledgers[min(among)])
+        entry = Shared(envelope, fronts[min(among)])
         for number in among:
             plain[number].append(envelope)
             if together:

@@ -196,9 +196,10 @@ class Trial:
         assert _is_of(order, back)
 
     def fan_out(self, sender: str) -> None:
-        """Tell the same to some of all; it has a number of its own, which grows for each of them."""
+        """Tell some of all the same, a message or more; its number is its own, and grows for each of them."""
         some = self.random.sample(self.refs, min(len(self.refs), self.random.choice([1, 3, 9])))
-        untold = fan_out_nowait(some, self.next_to_many(sender))
+        orders = [self.next_to_many(sender) for _ in range(self.random.choice([1, 1, 3]))]
+        untold = fan_out_nowait(some, *orders)
         assert [ref for ref in some if ref in untold] == untold
 
     def next_to_many(self, sender: str) -> Order:

@@ -85,6 +85,7 @@ class Plan:
         storm: How long things go wrong.
         facts_a_page: How many facts a newcomer reads at once.
         weather: What the network is like.
+        turns: Whether members are told in turns even if they are only two, and one a turn.
     """
 
     seed: int
@@ -103,6 +104,7 @@ class Plan:
     idle: float
     trims: bool
     weather: Weather
+    turns: bool
 
 
 def plan_of(seed: int) -> Plan:
@@ -132,6 +134,7 @@ def plan_of(seed: int) -> Plan:
             short=dice.random() < 0.7,
             stalls=not calm and dice.random() < 0.5,
         ),
+        turns=dice.random() < 0.5,
     )
 
 

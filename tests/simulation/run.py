@@ -9,12 +9,14 @@ from contextlib import contextmanager, suppress
 from datetime import timedelta
 from random import Random
 
+import pytest
 import trio
 from attrs import define, field
 
 from actors import ActorError
 from actors.testing import run_seeded
 from server.connection.socket_port import Socket
+from server.conversation import members, telling
 from server.protocol import timestamp
 from server.storage import Store
 from server.telemetry.logs import route_to_logging
@@ -55,12 +57,21 @@ def given_seed() -> int | None:
 def simulate(seed: int, *stages: Stage) -> Journal:
     """The book of that seed's run; its findings are the laws that it broke."""
     plan = plan_of(seed)
-    with _quiet() as crashes:
+    with _quiet() as crashes, _turns(plan):
         try:
             return run_seeded(_live, plan, crashes, stages, seed=seed)
         except BaseException as error:
             error.add_note(f"or, of the whole simulation: {SEED}={seed}")
             raise
+
+
+@contextmanager
+def _turns(plan: Plan) -> Iterator[None]:
+    with pytest.MonkeyPatch.context() as patch:
+        if plan.turns:
+            patch.setattr(members, "FEW", 1)
+            patch.setattr(telling, "TURN", 1)
+        yield
 
 
 async def _live(plan: Plan, crashes: Crashes, stages: tuple[Stage, ...]) -> Journal:
