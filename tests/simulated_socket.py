@@ -11,6 +11,8 @@ from random import Random
 
 import trio
 
+from server.connection.socket_port import Glance
+
 # Bytes on their way in one direction, in case nothing else is said.
 WINDOW = 2**16
 
@@ -49,7 +51,7 @@ class SimulatedSocket:
         self._readers = trio.lowlevel.ParkingLot()
         self._writers = trio.lowlevel.ParkingLot()
         self._wakes = 0
-        self._at_once: Callable[[], bool] | None = None
+        self._at_once: Glance | None = None
         self._noticed = False
         self._failed: Exception | None = None
 
@@ -116,7 +118,7 @@ class SimulatedSocket:
         self.peer._writers.unpark_all()
         return data
 
-    async def wait_readable(self, at_once: Callable[[], bool] | None = None) -> None:
+    async def wait_readable(self, at_once: Glance | None = None) -> None:
         if self._readers:
             raise trio.BusyResourceError
         self._at_once, self._noticed = at_once, False
@@ -177,7 +179,13 @@ class SimulatedSocket:
         """Something has come: whoever waits for it deals with it at once, or wakes."""
         if self._at_once is not None and len(self._readers) and self._some(1, least=0):
             try:
-                if self._at_once() and not self._back.data:
+                later: list[Callable[[], None]] = []
+                try:
+                    done = self._at_once(later)
+                finally:
+                    for each in later:
+                        each()
+                if done and not self._back.data:
                     return
             except Exception as error:
                 self._failed = error  # not the trouble of whoever noticed

@@ -11,6 +11,7 @@ import trio.testing
 
 from server.assembly import listener_limits
 from server.config import Config
+from server.connection.socket_port import Glance
 from server.protocol import SUBPROTOCOL
 from tests.in_memory import PIPELINE, Server
 
@@ -25,7 +26,7 @@ class NullSocket:
     def __init__(self) -> None:
         self.writes = 0
         self._come: bytes | None = None
-        self._at_once: Callable[[], bool] | None = None
+        self._at_once: Glance | None = None
         self._reader = trio.Event()
         self._enough = 0
         self._written = trio.Event()
@@ -33,8 +34,11 @@ class NullSocket:
     def bring(self, data: bytes) -> None:
         """Have *data* come from the client, as `RawSocket` notices it."""
         self._come = data
-        if self._at_once is None or not self._at_once():
+        later: list[Callable[[], None]] = []
+        if self._at_once is None or not self._at_once(later):
             self._reader.set()
+        for each in later:
+            each()
 
     async def wait_written(self, writes: int) -> None:
         """Wait until the server has written so often, in all."""
@@ -54,7 +58,7 @@ class NullSocket:
         data, self._come = self._come, None
         return data
 
-    async def wait_readable(self, at_once: Callable[[], bool] | None = None) -> None:
+    async def wait_readable(self, at_once: Glance | None = None) -> None:
         self._at_once, self._reader = at_once, trio.Event()
         try:
             await self._reader.wait()

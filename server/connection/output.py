@@ -43,18 +43,17 @@ class Output(Outbox, Later):
         torn: Whether nothing can be written any more.
     """
 
-    __slots__ = ("_corked", "_owed", "_prepared", "_socket", "_timeout", "owner", "torn")
+    __slots__ = ("_owed", "_prepared", "_socket", "_timeout", "owner", "torn")
 
     def __init__(self, socket: Socket, timeout: float) -> None:
         self._socket = socket
         self._timeout = timeout
         self.owner: Owner | None = None
         self.torn = False
-        # What is gathered; what is to be written before all else, if it was handed back.
-        self._corked: list[bytes] | None = None
+        # What `finish` will write, or, as a list, `uncork`.
+        self._prepared: bytes | list[bytes] | None = None
+        # What is to be written before all else, if it was handed back.
         self._owed: bytes | None = None
-        # What `finish` will write.
-        self._prepared: bytes | None = None
 
     def begin(self, dialect: Dialect, greeting: Greeting) -> None:
         """From now on the client is told what happens, in its *dialect*."""
@@ -79,20 +78,23 @@ class Output(Outbox, Later):
             data = message.data
         else:
             return message
-        if self._corked is not None:
-            self._corked.append(data)
-            return None
-        if self._prepared is not None:
-            self._prepared += data
-            return None
-        self._prepared = data
-        return self
+        prepared = self._prepared
+        if prepared is None:
+            self._prepared = data
+            return self
+        if isinstance(prepared, bytes):
+            self._prepared = prepared + data
+        else:
+            prepared.append(data)
+        return None
 
     def finish(self) -> Unwritten | None:
         """Write it, as far as the socket takes it now."""
         data, self._prepared = self._prepared, None
-        if data is None or self.torn:
+        if not data or self.torn:
             return None
+        if not isinstance(data, bytes):
+            data = b"".join(data)
         try:
             sent = self._socket.send(data)
         except BlockingIOError:
@@ -110,9 +112,6 @@ class Output(Outbox, Later):
 
         Only while nothing else is being written: the connection's actor sees to that.
         """
-        if self._corked is not None:
-            self._corked.append(data)
-            return None
         self._prepared = data
         left = self.finish()
         return None if left is None else left.data
@@ -152,13 +151,11 @@ class Output(Outbox, Later):
         self._socket.abort()
 
     def cork(self) -> None:
-        """Gather what is written from here to `uncork`; nobody may wait in between."""
-        self._corked = []
+        """Gather what is told from here to `uncork`; nobody may wait in between."""
+        self._prepared = []
 
     def uncork(self) -> None:
         """Write what was gathered, all together."""
-        corked, self._corked = self._corked, None
-        if corked:
-            left = self.write_nowait(b"".join(corked))
-            if left is not None and self.owner is not None:
-                self.owner.go_on(left)
+        left = self.finish()
+        if left is not None and self.owner is not None:
+            self.owner.go_on(left.data)

@@ -137,23 +137,17 @@ class Session:
             self._transport.at_once = None
 
     def _answer_at_once(self, messages: Sequence[str | bytes]) -> int:
-        """Answer the pings that come first, together, as far as that needs no waiting; how many they were."""
+        """Answer the pings that come first, as far as that needs no waiting; how many they were."""
         answered = 0
-        if len(messages) > 1:
-            self._transport.cork()
-        try:
-            for message in messages:
-                # While answers wait to be written, more are not to pile up behind them.
-                if type(_decoded(message, self._level)) is not PingFrame or not self._connection.idle:
-                    break
-                with origin(_names[PingFrame], **self._labels):
-                    if answered == 0:
-                        self._report_activity()
-                    self._connection.tell_nowait(self._pongs.now())
-                answered += 1
-        finally:
-            if len(messages) > 1:
-                self._transport.uncork()
+        for message in messages:
+            # While answers wait to be written, more are not to pile up behind them.
+            if type(_decoded(message, self._level)) is not PingFrame or not self._connection.idle:
+                break
+            with origin(_names[PingFrame], **self._labels):
+                if answered == 0:
+                    self._report_activity()
+                self._connection.tell_nowait(self._pongs.now())
+            answered += 1
         return answered
 
     async def _take(self, message: str | bytes) -> bool:

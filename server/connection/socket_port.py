@@ -8,6 +8,9 @@ from typing import Protocol
 
 from attrs import field, frozen
 
+Glance = Callable[[list[Callable[[], None]]], bool]
+"""Looks at what has come, and says whether it is done with it. What it puts into the list is called soon."""
+
 
 class Socket(Protocol):
     """A connected byte stream: the *socket port*. What raises an `OSError` is gone; but see `send`.
@@ -21,7 +24,7 @@ class Socket(Protocol):
     def recv_nowait(self, most: int) -> bytes | None:
         """What has come; nothing at the end, `None` while there is nothing."""
 
-    async def wait_readable(self, at_once: Callable[[], bool] | None = None) -> None:
+    async def wait_readable(self, at_once: Glance | None = None) -> None:
         """Wait until something has come, or the end; go on if *at_once* is called and done with it."""
 
     async def wait_writable(self) -> None: ...

@@ -50,12 +50,6 @@ class Transport(Protocol):
     async def receive(self) -> list[str | bytes]:
         """The messages that came next, text or binary, at least one; none at the end."""
 
-    def cork(self) -> None:
-        """Gather what is written from here to `uncork`, if it can; nobody may wait in between."""
-
-    def uncork(self) -> None:
-        """Write what was gathered, all together."""
-
 
 class AsgiTransport:
     """An accepted WebSocket of any ASGI server."""
@@ -77,8 +71,3 @@ class AsgiTransport:
             return []
         text = event.get("text")
         return [event["bytes"] if text is None else text]
-
-    def cork(self) -> None:
-        """Do nothing: the server writes as it likes."""
-
-    uncork = cork

@@ -12,6 +12,9 @@ from outcome import Error, Value
 
 from .readiness import Readiness
 
+Glance = Callable[[list[Callable[[], None]]], bool]
+"""Looks at what has come, and says whether it is done with it."""
+
 
 class RawSocket(socket.socket):
     """A connected socket that never blocks. Its end wakes waiters by `trio.ClosedResourceError`.
@@ -32,7 +35,7 @@ class RawSocket(socket.socket):
         self._may_have_more = False
         self._ended = False
         self._reader: trio.lowlevel.Task | None = None
-        self._at_once: Callable[[], bool] | None = None
+        self._at_once: Glance | None = None
         if readiness is not None:
             readiness.enter(self.fileno(), self)
 
@@ -58,11 +61,11 @@ class RawSocket(socket.socket):
             self._may_have_more = self._ended
         return data
 
-    async def wait_readable(self, at_once: Callable[[], bool] | None = None) -> None:
+    async def wait_readable(self, at_once: Glance | None = None) -> None:
         """Wait until something has come, or the end. One task may.
 
         *at_once* may be called when something has, in whatever task notices it; the wait goes on if it says
-        that all is done with that.
+        that all is done with that. What it puts into the list is called when all others have been noticed.
 
         Raises:
             trio.ClosedResourceError: The socket was closed here.
@@ -82,15 +85,18 @@ class RawSocket(socket.socket):
             self._at_once = at_once
             await trio.lowlevel.wait_task_rescheduled(self._give_up)
 
-    def notice(self, *, ends: bool) -> bool:
-        """Something has come, and if it *ends*, nothing will after that; whether it was dealt with."""
+    def notice(self, later: list[Callable[[], None]], *, ends: bool) -> bool:
+        """Something has come, and if it *ends*, nothing will after that; whether it was dealt with.
+
+        What is put into *later* is to be called before anybody else runs.
+        """
         self._may_have_more = True
         self._ended |= ends
         if self._reader is None:
             return False
         if self._at_once is not None:
             try:
-                done = self._at_once()
+                done = self._at_once(later)
             except Exception as error:
                 # Not the trouble of whoever noticed.
                 self._wake_reader(error)

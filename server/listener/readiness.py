@@ -21,8 +21,11 @@ _ENDING = select.EPOLLRDHUP | select.EPOLLHUP | select.EPOLLERR if hasattr(selec
 class Noticing(Protocol):
     """A socket that is told."""
 
-    def notice(self, *, ends: bool) -> bool:
-        """Something has come, and if it *ends*, nothing will after that; whether it was dealt with."""
+    def notice(self, later: list[Callable[[], None]], *, ends: bool) -> bool:
+        """Something has come, and if it *ends*, nothing will after that; whether it was dealt with.
+
+        What is left to be done goes into *later*; it must not raise.
+        """
         ...
 
 
@@ -70,9 +73,14 @@ class Readiness:
 
     def _tell(self, ready: Iterable[tuple[Noticing | None, int]]) -> bool:
         done = True
-        for socket, flags in ready:
-            if socket is not None and not socket.notice(ends=bool(flags & _ENDING)):
-                done = False
+        later: list[Callable[[], None]] = []
+        try:
+            for socket, flags in ready:
+                if socket is not None and not socket.notice(later, ends=bool(flags & _ENDING)):
+                    done = False
+        finally:
+            for each in later:
+                each()
         return done
 
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 import random
 import socket
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager, suppress
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from contextvars import ContextVar
 from functools import partial
+from typing import Any
 
 import pytest
 import trio
@@ -303,7 +304,7 @@ async def test_what_is_shown_at_once_is_seen_once(connect: Connect, done: bool) 
     async with pair(connect) as (one, other), trio.open_nursery() as nursery:
         came = b""
 
-        def take() -> bool:
+        def take(later: list[Any]) -> bool:
             nonlocal came
             came += one.recv_nowait(7) or b""
             return done
@@ -335,7 +336,7 @@ async def test_one_that_can_not_rest_may_look_after_all_sockets(done: bool) -> N
     async with pair(partial(over_loopback, readiness=readiness)) as (one, other):
         came: list[tuple[bytes | None, str]] = []
 
-        def take() -> bool:
+        def take(later: list[Any]) -> bool:
             came.append((one.recv_nowait(7), on_behalf_of.get()))
             return done
 
@@ -358,17 +359,49 @@ async def test_one_that_can_not_rest_may_look_after_all_sockets(done: bool) -> N
         assert not readiness.pump()  # nobody is looked after any more
 
 
+async def test_what_follows_is_done_when_all_were_noticed() -> None:
+    """So one system call follows the other; also of one that is not done, and if another fails."""
+    log: list[str] = []
+    readiness = Readiness()
+    connect = partial(over_loopback, readiness=readiness)
+    async with AsyncExitStack() as stack:
+        pairs = [await stack.enter_async_context(pair(connect)) for _ in range(3)]
+        nursery = await stack.enter_async_context(trio.open_nursery())
+
+        async def listen(number: int, one: Socket) -> None:
+            def take(later: list[Callable[[], None]]) -> bool:
+                one.recv_nowait(7)
+                log.append("taken")
+                later.append(lambda: log.append("answered"))
+                if number == 1:
+                    raise ValueError("a bug")
+                return number == 2
+
+            with suppress(ValueError):
+                await one.wait_readable(take)
+
+        for number, (one, _) in enumerate(pairs):
+            nursery.start_soon(listen, number, one)
+        nursery.start_soon(readiness.run)
+        await wait_all_tasks_blocked()
+        for _, other in pairs:
+            assert other.send(b"x") == 1
+        readiness.pump()
+        assert log == ["taken"] * 3 + ["answered"] * 3
+        nursery.cancel_scope.cancel()
+
+
 async def test_a_fault_of_whoever_is_shown_something_is_the_reader_s(connect: Connect) -> None:
     """And not the trouble of whoever noticed, who has all others to look after."""
 
-    def fail() -> bool:
+    def fail(later: list[Any]) -> bool:
         raise ValueError("a bug")
 
     async with pair(connect) as (one, other):
 
         async def listen() -> None:
             await one.wait_readable(fail)
-            fail()  # it is not shown to anybody else: so it is the reader's from the beginning
+            fail([])  # it is not shown to anybody else: so it is the reader's from the beginning
 
         async def fail_reading() -> None:
             with pytest.raises(ValueError, match="a bug"):

@@ -348,11 +348,11 @@ async def test_what_is_gathered_leaves_together(window: int) -> None:
     """One call of the system for all of it; what is left of it is written like the end of one frame."""
     async with running(heartbeat=NEVER) as world, line(world, window=window) as it:
         await wait_all_tasks_blocked()
-        it.transport.cork()
+        it.transport.output.cork()
         for text in ("one", "two", "three"):
             it.ref.tell_nowait(announced(text))
         assert it.socket.sent == 0
-        it.transport.uncork()
+        it.transport.output.uncork()
         assert it.socket.sent == min(window, sum(map(size_of, ("one", "two", "three"))))
         it.ref.tell_nowait(announced("four"))
         await read(it, lambda: len(it.peer.frames) == 4)
@@ -364,8 +364,8 @@ async def test_what_is_gathered_leaves_together(window: int) -> None:
 async def test_nothing_gathered_is_nothing_written() -> None:
     """And afterwards all is as before."""
     async with running(heartbeat=NEVER) as world, line(world) as it:
-        it.transport.cork()
-        it.transport.uncork()
+        it.transport.output.cork()
+        it.transport.output.uncork()
         assert it.transport.output.write_nowait(frame(TEXT, b"x")) is None
         it.peer.take()
 

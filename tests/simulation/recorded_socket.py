@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 import trio
 
+from server.connection.socket_port import Glance
 from server.connection.straight import CLOSE_TIMEOUT
 from tests.simulated_socket import SimulatedSocket
 
@@ -91,7 +92,7 @@ class RecordedSocket:
     def recv_nowait(self, most: int) -> bytes | None:
         return self._socket.recv_nowait(most)
 
-    async def wait_readable(self, at_once: Callable[[], bool] | None = None) -> None:
+    async def wait_readable(self, at_once: Glance | None = None) -> None:
         await self._socket.wait_readable(at_once)
 
     async def wait_writable(self) -> None:
