@@ -6,6 +6,8 @@ have been left out on the way. Here it becomes one sequence without holes, doubl
 
 from __future__ import annotations
 
+from typing import Any
+
 from server.chat import Cursor, ReplyEnded
 from server.messages import (
     Dialect,
@@ -44,7 +46,8 @@ class Outbox:
         self._greeting = greeting
         # The seq of the newest fact that the client knows; None before it was welcomed.
         self._last: int | None = None
-        # The newest reply that it was told of: its id, the code points told, and whether it was the end.
+        # The newest reply that it was told of: its id, whether that was the end, and for `delta` how much of
+        # it was told, in code points.
         self._reply = 0
         self._told = 0
         self._ended = True
@@ -55,23 +58,25 @@ class Outbox:
         Raises:
             Hole: Something before it is missing.
         """
-        kind = type(event)  # `is` costs a third of `isinstance`, which is for mypy
-        if kind is ReplyGrew and isinstance(event, ReplyGrew):
-            return self._reply_frame(event, event.reply.id, len(event.text), final=False)
-        if kind is Happened and isinstance(event, Happened):
-            fact = event.fact
-            seq = fact.seq
-            if self._last is None or seq > self._last + 1:
-                raise Hole(self._last, seq)
-            if seq <= self._last:
-                return None
+        # The most frequent first, and by `is`, which costs a third of `isinstance` but tells mypy nothing.
+        kind = type(event)
+        it: Any = event
+        if kind is Happened:
+            seq, last = it.fact.seq, self._last
+            if last is None or seq != last + 1:
+                if last is not None and seq <= last:
+                    return None
+                raise Hole(last, seq)
             self._last = seq
-            if isinstance(fact, ReplyEnded):
-                return self._reply_frame(event, fact.message.id, len(fact.message.content), final=True)
-        elif kind is Welcomed and isinstance(event, Welcomed):
+            if type(it.fact) is ReplyEnded:
+                message = it.fact.message
+                return self._reply_frame(it, message.id, len(message.content), final=True)
+        elif kind is ReplyGrew:
+            return self._reply_frame(it, it.reply.id, len(it.text), final=False)
+        elif isinstance(event, Welcomed):
             if not self._enters(event.cursor):
                 return None
-        elif kind is Gap and isinstance(event, Gap):
+        elif isinstance(event, Gap):
             self._last = _seq_of(event.cursor)
         made: Frame | None = event.encodings.get(WHOLE)  # nearly always, in a fan-out
         return encoded(event, self._dialect, self._greeting) if made is None else made
@@ -92,18 +97,18 @@ class Outbox:
     def _reply_frame(
         self, event: ReplyGrew | Happened, reply: int, length: int, *, final: bool
     ) -> Frame | None:
-        known = 0
-        if reply == self._reply:
-            known = self._told
         if not final and (reply < self._reply or (reply == self._reply and self._ended)):
             return None  # it has had its end
+        if self._dialect != "delta":
+            self._reply, self._ended = reply, final
+            made: Frame | None = event.encodings.get(WHOLE)
+            return encoded(event, self._dialect, self._greeting) if made is None else made
+        known = self._told if reply == self._reply else 0
         # A conversation that crashed may have gone back to fewer than were told: then they are told again.
         others = min(event.told, length)
         offset = min(known, others)
         nothing_new = reply == self._reply and offset == length and not final
         self._reply, self._told, self._ended = reply, length, final
-        if self._dialect != "delta":
-            return encoded(event, self._dialect, self._greeting)
         if nothing_new:
             return None
         return encoded_delta(event, offset, shared=offset == others)
