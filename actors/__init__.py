@@ -21,7 +21,7 @@ from .errors import (
     RestartBudgetSpent,
     WaitCycle,
 )
-from .fanout import fan_out, fan_out_nowait
+from .fanout import FanOut, fan_out, fan_out_nowait
 from .lifecycle import Crashed, Down, ExitReason, State, Stopped
 from .mailbox import Overflow
 from .observation import (
@@ -74,6 +74,7 @@ __all__ = [
     "Down",
     "Envelope",
     "ExitReason",
+    "FanOut",
     "FrameView",
     "GoneView",
     "Hold",

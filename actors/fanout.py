@@ -45,36 +45,60 @@ async def fan_out(refs: Sequence[ActorRef[M]], message: M) -> list[ActorRef[M]]:
     return untold
 
 
-def fan_out_nowait(refs: Sequence[ActorRef[M]], message: M, *more: M) -> list[ActorRef[M]]:
-    """Tell *message*, and then *more*, to each of *refs*, actors of one system, at once.
+def fan_out_nowait(refs: Sequence[ActorRef[M]], message: M) -> list[ActorRef[M]]:
+    """Tell *message* to each of *refs*, actors of one system, at once; those that could not be told.
 
-    Handed back are those that could not be told: they are full, or gone (see `ActorRef.alive`), and were told
-    nothing after that. To those who take it in the sender's task a message comes in one envelope, with one
-    number, unless an observer looks on; what they begin (see `Later`) is finished once all was told.
+    They are full, or gone (see `ActorRef.alive`). To those who take it in the sender's task it comes in one
+    envelope, with one number, unless an observer looks on.
     """
-    if not refs:
-        return []
-    messages = (message, *more)
-    alone = len(refs) == 1 or refs[0]._recipient.observers
-    if alone or any(each is None or isinstance(each, Question) for each in messages):
-        return [ref for ref in refs if not _is_told(ref, messages)]
-    untold: list[ActorRef[M]] = []
-    rounds: list[_Round[M]] = []
-    try:
-        for each in messages:
-            rounds.append(_Round(each, refs[0]))
-            left = [ref for ref in refs if ref not in untold] if untold else refs
-            rounds[-1].begin(left, untold, rounds)
-    finally:
+    if len(refs) == 1:
+        return [] if _is_told(refs[0], message) else [refs[0]]
+    with FanOut(refs) as out:
+        out.tell(message)
+    return out.untold
+
+
+class FanOut(Generic[M]):
+    """Several messages to the same *refs*, actors of one system, each told all of them in order.
+
+    A context manager: what the receivers begin (see `Later`) is finished at its end, once for all messages.
+    Nobody may wait meanwhile.
+
+    Attributes:
+        untold: Those that could not be told one, as in `fan_out_nowait`; they were told none after that, for
+            they would miss something and not know.
+    """
+
+    def __init__(self, refs: Sequence[ActorRef[M]]) -> None:
+        self._refs = refs
+        self._rounds: list[_Round[M]] = []
+        self.untold: list[ActorRef[M]] = []
+
+    def __enter__(self) -> FanOut[M]:
+        return self
+
+    def tell(self, message: M) -> None:
+        """Tell each *message*."""
+        untold = self.untold
+        refs = [ref for ref in self._refs if ref not in untold] if untold else self._refs
+        if not refs:
+            return
+        if refs[0]._recipient.observers or message is None or isinstance(message, Question):
+            untold += [ref for ref in refs if not _is_told(ref, message)]
+        else:
+            self._rounds.append(_Round(message, refs[0]))
+            self._rounds[-1].begin(refs, untold, self._rounds)
+
+    def __exit__(self, *_: object) -> None:
         # Even if the sender is interrupted: what was begun was told.
-        _finish(rounds, untold)
-    return [ref for ref in refs if ref in untold] if untold else []
+        _finish(self._rounds, self.untold)
 
 
 class _Round(Generic[M]):
     """One message on its way to all of them; *first* is one of those, for what all have in common."""
 
     def __init__(self, message: M, first: ActorRef[M]) -> None:
+        self._sender = here.get()
         self._envelope = envelope = Envelope(message, first._recipient.clock())
         envelope.began_at = envelope.sent_at
         self._entry = Shared(envelope, first._front)
@@ -122,7 +146,7 @@ class _Round(Generic[M]):
                     for each in rounds:
                         if each._begun:
                             each.finish(untold, of=ref)
-                    if not _is_put(ref, left, envelope.sent_at):
+                    if ref not in untold and not _is_put(ref, left, envelope.sent_at):
                         untold.append(ref)
                 finally:
                     token = here.set(delivery)
@@ -138,24 +162,25 @@ class _Round(Generic[M]):
         unfinished: list[tuple[ActorRef[M], M]] = []
         token = here.set(delivery)
         self._deliveries.append(delivery)
-        for ref, later in begun:
-            delivery.ref = ref
-            try:
-                left = later.finish()
-            except Exception as error:
-                ref._recipient.crash_consuming(self._envelope, error)
-            except BaseException as error:
-                interrupt = error
-            else:
-                if left is not None:
-                    unfinished.append((ref, left))
-        here.reset(token)
-        self._deliveries.pop()
-        if of is None:
-            self._envelope.message = None
         try:
+            for ref, later in begun:
+                delivery.ref = ref
+                try:
+                    left = later.finish()
+                except Exception as error:
+                    ref._recipient.crash_consuming(self._envelope, error)
+                except BaseException as error:
+                    interrupt = error
+                else:
+                    if left is not None:
+                        unfinished.append((ref, left))
+            self._deliveries.pop()
+            if of is None:
+                self._envelope.message = None
+            here.set(self._sender)
             _put_all(unfinished, self._envelope.sent_at, untold)
         finally:
+            here.reset(token)
             if interrupt is not None:
                 raise interrupt
 
@@ -179,10 +204,9 @@ def _put_all(left: Sequence[tuple[ActorRef[M], M]], now: float, untold: list[Act
             raise
 
 
-def _is_told(ref: ActorRef[M], messages: Sequence[M]) -> bool:
+def _is_told(ref: ActorRef[M], message: M) -> bool:
     try:
-        for message in messages:
-            ref.tell_nowait(message)
+        ref.tell_nowait(message)
     except (MailboxFull, RecipientStopped):
         return False
     return True

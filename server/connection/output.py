@@ -16,6 +16,10 @@ from .outbox import Hole, Outbox
 from .socket_port import Owner, Socket
 from .wire import WHOLE, Greeting
 
+# So many bytes of several frames are written together. More would not cost less, and what the socket does not
+# take of it is this connection's own, while a frame that waits in the mailbox is shared and may be replaced.
+JOINED = 2**16
+
 
 @frozen
 class Unwritten(ConnectionMessage):
@@ -62,8 +66,11 @@ class Output(Outbox, Later):
     def consume(self, message: ConnectionMessage) -> ConnectionMessage | Later | None:
         """Prepare what `finish` writes; as `Actor.consume` of the connection."""
         data: bytes
+        prepared = self._prepared
         if type(message) is Deliver:
             event = message.event
+            if isinstance(prepared, bytes) and len(prepared) + event.weight > JOINED:
+                return message
             # An announcement is told to very many at a time, and to each in the same words.
             made = event.encodings.get(WHOLE) if type(event) is Announced else None
             if made is None:
@@ -78,7 +85,6 @@ class Output(Outbox, Later):
             data = message.data
         else:
             return message
-        prepared = self._prepared
         if prepared is None:
             self._prepared = data
             return self

@@ -40,6 +40,7 @@ class StraightTransport:
         "_arrived",
         "_bounds",
         "_due",
+        "_fault",
         "_first",
         "_heard_at",
         "_last",
@@ -63,10 +64,11 @@ class StraightTransport:
         self._says_goodbye = self._said_goodbye = False
         self._answered: trio.Event | None = None
         # Reading: what was parsed and not yet given out; the peer's last word; when it has to have finished a
-        # message; whether it can be heard.
+        # message; what failed when it was answered at once; whether it can be heard.
         self._arrived: list[Happening] = []
         self._last: Closed | Broken | None = None
         self._due = inf
+        self._fault: Exception | None = None
         self._waits = False
         self._heard_at = trio.current_time()
 
@@ -103,6 +105,8 @@ class StraightTransport:
                 messages = self._take(happened)
                 if messages:
                     return messages
+            if self._fault is not None:
+                raise self._fault
             await self._end()
         except trio.Cancelled:
             self._parser.deafen()
@@ -163,10 +167,18 @@ class StraightTransport:
         messages = [what for what in happened if isinstance(what, _MESSAGES)]
         if len(messages) == len(happened) and messages:
             self.output.cork()
-            later.append(self.output.uncork)
+            later.append(self._answer)
             del happened[: self.at_once(messages)]
         self._arrived = happened
         return not happened and not self._parser.in_message
+
+    def _answer(self) -> None:
+        try:
+            self.output.uncork()
+        except Exception as error:
+            # Not the trouble of whoever noticed, who has all others to look after.
+            self._fault = error
+            self._socket.wake()
 
     async def _read_in_time(self) -> bytes | None:
         """Within a message: the peer has to get on with it."""

@@ -4,7 +4,7 @@
                                          └──────▶ replies ──▶ a pipeline ──▶ chunks to the members
 
 It never waits for a member, nor for a commit: what a socket can't take is that connection's own trouble, and
-while the store is slow or fails, replies grow and members come and go.
+while the store is slow or fails, replies grow and members come and go. Many members are told beside it.
 """
 
 from __future__ import annotations
@@ -12,6 +12,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from datetime import datetime
 from functools import partial
+
+from attrs import frozen
 
 from actors import Actor, ActorError, ActorRef, ExitReason, Stopped
 from server.chat import (
@@ -64,6 +66,11 @@ from .queue import Queue
 from .replies import Replies, SaveNow, Unheard
 from .requests import Requests
 from .state import ConversationState
+
+
+@frozen
+class AllTold(ConversationMessage):
+    """There is nothing left that some of the members have not been told."""
 
 
 class Conversation(Actor[ConversationMessage]):
@@ -215,6 +222,8 @@ class Conversation(Actor[ConversationMessage]):
                 self._leave_if_unused(message)
             case FinishReplies():
                 self._finish_replies(message)
+            case AllTold():
+                pass  # a drain may have waited for that
 
     # -- members
 
@@ -223,6 +232,9 @@ class Conversation(Actor[ConversationMessage]):
         if not state.loaded:
             self._joining.append(request)
             return
+        if info.connection_id in self._members:
+            # It asks again, after a crash: what is on its way to it is before what it is told now.
+            await self._members.tell_rest()
         cursor, reason = state.cursor, None
         if request.cursor is not None:
             asked = Cursor.parse(request.cursor)
@@ -249,7 +261,7 @@ class Conversation(Actor[ConversationMessage]):
 
     async def _tell_in_turns(self) -> None:
         await self._members.tell_rest()
-        self._answer_drained()
+        self.after(0, AllTold())
 
     async def _let_in(self, message: CaughtUp) -> None:
         if await self._members.release(message.connection_id):

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
+import trio
+
 from actors import ActorRef
 from server.messages import (
     TOO_SLOW,
@@ -38,11 +40,14 @@ class Members:
         self._kept: dict[str, list[Event]] = {}
         # Who hears what happens, or None once that has changed.
         self._hearing: list[ActorRef[ConnectionMessage]] | None = None
-        self._telling = Telling(self._give_up)
+        self._telling: Telling | None = None
         self.await_turns: Callable[[], None] | None = None
 
     def __bool__(self) -> bool:
         return bool(self._infos)
+
+    def __contains__(self, connection_id: object) -> bool:
+        return connection_id in self._infos
 
     def __iter__(self) -> Iterator[ConnectionInfo]:
         return iter(list(self._infos.values()))
@@ -88,9 +93,13 @@ class Members:
         if not self.have_turns:
             self._give_up(await tell_each(self._listening(), Deliver(event)))
             return
-        was_telling = bool(self._telling)
-        await self._telling.add(self._listening(), Deliver(event))
-        if not was_telling and self.await_turns is not None:
+        while self._telling is not None and self._telling.is_full:
+            await self._tell_some()
+        was_telling = self.are_being_told
+        if self._telling is None:
+            self._telling = Telling()
+        self._telling.add(self._listening(), Deliver(event))
+        if self.are_being_told and not was_telling and self.await_turns is not None:
             self.await_turns()
 
     def tell_all_nowait(self, event: Event) -> None:
@@ -98,8 +107,15 @@ class Members:
         self._give_up(tell_each_nowait(self._listening(), Deliver(event)))
 
     async def tell_rest(self) -> None:
-        """Tell all that is to be told in turns."""
-        await self._telling.run()
+        """Tell all that is to be told in turns; cancelled, the rest can be told later."""
+        while self.are_being_told:
+            await self._tell_some()
+        self._telling = None
+
+    async def _tell_some(self) -> None:
+        await trio.lowlevel.checkpoint()
+        if self._telling:
+            self._give_up(self._telling.turn())
 
     @property
     def have_turns(self) -> bool:

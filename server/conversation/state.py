@@ -42,14 +42,14 @@ class ConversationState:
 
     Attributes:
         epoch: Of the history; before the first load, what a new one will be called.
-        published: The seq of the newest fact that the members were told.
+        published: The seq of the newest fact that the members were told, or that is on its way to them.
         floor: Facts up to this one can't be read any more.
         waiting: The questions whose replies have not begun, in order.
         answering: The question whose reply begins or is being written, by `writer`; one whose reply begins in
             its own commit, from then on.
         reply: That reply, once its id is durable, with its whole text so far.
         running: The same as clients are shown it; made when they are.
-        told: How many code points of that text the members were told.
+        told: How many code points of that text the members were told, or will have been by the next event.
         ends_at: Until when replies have time, on trio's clock.
         ending: How it is to end, once that is known and not yet durable.
     """
@@ -76,7 +76,7 @@ class ConversationState:
 
     @property
     def cursor(self) -> Cursor:
-        """The place after the newest fact that the members were told."""
+        """The place after the newest fact: where a member stands once it has been told all there is."""
         return Cursor(self.epoch, self.published)
 
 

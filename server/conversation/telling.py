@@ -8,29 +8,28 @@ earlier gets both in one write, and nothing waits until everybody was told the l
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
-import trio
 from attrs import define, field
 
-from actors import ActorRef
-from server.messages import ConnectionMessage, tell_each_nowait
+from actors import ActorRef, Cause, FanOut, cause, resume
+from server.messages import TOO_SLOW, ConnectionMessage
 
 Refs = Sequence[ActorRef[ConnectionMessage]]
 
 # A write costs as much as making four frames, and a turn takes as long as 32 writes of one frame each.
 WRITE = 4
 TURN = 32 * (WRITE + 1)
-# So much may be on its way. More has to wait, and with it whoever brings it.
+# So much may be on its way: whoever brings more has to wait.
 MOST = 64
 
 
 @define
 class _Part:
-    """A message, and how many are still to be told it."""
+    """A message, what it is told because of, and how many are still to be told it."""
 
     message: ConnectionMessage
+    cause: Cause
     left: int
 
 
@@ -46,52 +45,57 @@ class _Round:
         """Tell the next few; who could not be told."""
         few = max(1, TURN // (WRITE + len(self.parts)))
         few = min(few, len(self.refs) - self.at, *(part.left for part in self.parts))
-        told = self.refs[self.at : self.at + few]
-        untold = tell_each_nowait(told, *(part.message for part in self.parts))
+        with FanOut(self.refs[self.at : self.at + few]) as out:
+            for part in self.parts:
+                with resume(part.cause):
+                    out.tell(part.message)
         self.at = (self.at + few) % len(self.refs)
         for part in self.parts:
             part.left -= few
         self.parts = [part for part in self.parts if part.left]
-        return untold
+        return out.untold
 
 
 class Telling:
-    """What is on its way to the members of one conversation, in order.
+    """What is on its way to the members of one conversation, in order."""
 
-    Args:
-        give_up: Called with those that could not be told.
-    """
-
-    def __init__(self, give_up: Callable[[list[ActorRef[ConnectionMessage]]], None]) -> None:
-        self._give_up = give_up
+    def __init__(self) -> None:
         # One for each time that the members had changed.
-        self._rounds: deque[_Round] = deque()
+        self._rounds: list[_Round] = []
+        self._untold: list[ActorRef[ConnectionMessage]] = []
 
     def __bool__(self) -> bool:
         return bool(self._rounds)
 
-    async def add(self, refs: Refs, message: ConnectionMessage) -> None:
-        """Have `run` tell *message* to *refs*, after all that was added before; helps it if that is too much.
+    @property
+    def is_full(self) -> bool:
+        """Whether no more should be added before a turn."""
+        return sum(len(each.parts) for each in self._rounds) >= MOST
+
+    def add(self, refs: Refs, message: ConnectionMessage) -> None:
+        """Have *message* told to *refs* in turns, after all that was added before, and because of the same.
 
         Args:
             refs: The same object as before, if they are the same.
         """
-        while sum(len(each.parts) for each in self._rounds) >= MOST:
-            await self._tell_some()
         if not refs:
             return
         if not self._rounds or self._rounds[-1].refs is not refs:
             self._rounds.append(_Round(refs))
-        self._rounds[-1].parts.append(_Part(message, len(refs)))
+        self._rounds[-1].parts.append(_Part(message, cause(), len(refs)))
 
-    async def run(self) -> None:
-        """Tell all of it; what was told is not forgotten when this is cancelled."""
-        while self._rounds:
-            await self._tell_some()
+    def turn(self) -> list[ActorRef[ConnectionMessage]]:
+        """Tell the next few.
 
-    async def _tell_some(self) -> None:
-        await trio.lowlevel.checkpoint()
-        if self._rounds:
-            self._give_up(self._rounds[0].turn())
-            if not self._rounds[0].parts:
-                self._rounds.popleft()
+        Those that could not be told are stopped as too slow; they are handed back at the end of each round.
+        """
+        current = self._rounds[0]
+        for ref in (untold := current.turn()):
+            ref.stop(TOO_SLOW)
+        self._untold += untold
+        if current.parts and current.at:
+            return []
+        if not current.parts:
+            del self._rounds[0]
+        untold, self._untold = self._untold, []
+        return untold

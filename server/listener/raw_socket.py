@@ -13,7 +13,7 @@ from outcome import Error, Value
 from .readiness import Readiness
 
 Glance = Callable[[list[Callable[[], None]]], bool]
-"""Looks at what has come, and says whether it is done with it."""
+"""Looks at what has come, and says whether it is done with it. What it puts into the list is called soon."""
 
 
 class RawSocket(socket.socket):

@@ -94,10 +94,10 @@ async def tell_each(
 
 
 def tell_each_nowait(
-    refs: Sequence[ActorRef[ConnectionMessage]], *messages: ConnectionMessage
+    refs: Sequence[ActorRef[ConnectionMessage]], message: ConnectionMessage
 ) -> list[ActorRef[ConnectionMessage]]:
-    """As `tell_each`, all of them in one go, and each all of *messages*, one at least."""
-    return _stopped(fan_out_nowait(refs, *messages))
+    """As `tell_each`, all of them in one go."""
+    return _stopped(fan_out_nowait(refs, message))
 
 
 def _stopped(untold: list[ActorRef[ConnectionMessage]]) -> list[ActorRef[ConnectionMessage]]:

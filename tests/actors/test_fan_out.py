@@ -12,7 +12,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 from trio.testing import MockClock
 
-from actors import ActorRef, Envelope, Later, Observer, Restart, current, fan_out, fan_out_nowait, origin
+from actors import (
+    ActorRef,
+    Envelope,
+    FanOut,
+    Later,
+    Observer,
+    Restart,
+    current,
+    fan_out,
+    fan_out_nowait,
+    origin,
+)
 from actors.front import RECENT, Front, Shared
 from actors.tracing import Ledger
 
@@ -84,8 +95,8 @@ async def test_several_messages_are_told_to_each_in_order(observed: bool) -> Non
         refs = refs_of(parts)
         refs[2].tell_nowait("one too many")
         first, second, leaves, last = Now(), Now(), Now(lambda me: "left"), Now()
-        assert fan_out_nowait(refs, first, second) == [refs[2]]
-        assert fan_out_nowait(refs, leaves, last) == [refs[2]]
+        assert tell_all(refs, first, second) == [refs[2]]
+        assert tell_all(refs, leaves, last) == [refs[2]]
         await settle()
 
     assert [parts[0].taken, parts[0].seen] == [[first, second, leaves], ["left", last]]
@@ -290,7 +301,7 @@ async def test_what_is_for_later_is_done_when_all_was_told() -> None:
     begun: dict[str, int] = {}
     async with stage() as here:
         refs = refs_of(await spawn(here, Eager, Eager))
-        assert fan_out_nowait(refs, Now(begin), Now(begin), Now(begin)) == []
+        assert tell_all(refs, Now(begin), Now(begin), Now(begin)) == []
 
     assert done == ["root/0: 3, root/0", "root/1: 3, root/1"]
 
@@ -301,7 +312,7 @@ async def test_what_is_left_later_is_before_what_comes_next(observed: bool) -> N
     async with stage() as here:
         parts = await spawn(here, Eager, Eager, observed=observed)
         first = Now(lambda me: Calls(lambda: "the rest of the first"))
-        assert fan_out_nowait(refs_of(parts), first, "declined", Now()) == []
+        assert tell_all(refs_of(parts), first, "declined", Now()) == []
         await settle()
 
     assert [part.seen[:2] for part in parts] == [["the rest of the first", "declined"]] * 2
@@ -387,6 +398,13 @@ class Weighing(Eager):
         if isinstance(message, Unweighable):
             raise LookupError("no weight")
         return 0
+
+
+def tell_all(refs: list[ActorRef[Any]], *messages: Any) -> list[ActorRef[Any]]:
+    with FanOut(refs) as out:
+        for message in messages:
+            out.tell(message)
+    return out.untold
 
 
 def doer() -> str:

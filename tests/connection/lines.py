@@ -105,6 +105,7 @@ class Line:
     Attributes:
         heard: The messages that came.
         at_leisure: While it is not set, nobody reads on after the next message.
+        may_fail: What reading may fail with, to be kept in `failed`.
     """
 
     socket: SimulatedSocket
@@ -113,12 +114,17 @@ class Line:
     ref: ActorRef[ConnectionMessage]
     heard: list[str | bytes] = field(factory=list)
     at_leisure: trio.Event = field(factory=trio.Event)
+    may_fail: tuple[type[Exception], ...] = ()
+    failed: Exception | None = None
     _over: bool = False
 
     async def listen(self) -> None:
-        while messages := await self.transport.receive():
-            self.heard += messages
-            await self.at_leisure.wait()
+        try:
+            while messages := await self.transport.receive():
+                self.heard += messages
+                await self.at_leisure.wait()
+        except self.may_fail as error:
+            self.failed = error
         self._over = True
 
     def is_over(self) -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from random import Random
 from typing import Any
@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from trio.testing import MockClock, wait_all_tasks_blocked
 
-from actors import MailboxFull
+from actors import FanOut, MailboxFull
 from server.connection import wire
 from server.connection.rfc6455 import CLOSE, PING, PONG, TEXT, frame
 from server.connection.socket_port import Bounds
@@ -370,6 +370,40 @@ async def test_nothing_gathered_is_nothing_written() -> None:
         it.peer.take()
 
         assert it.peer.texts == ["x"]
+
+
+async def test_what_is_told_together_is_written_together_within_bounds() -> None:
+    """What is beyond them waits in the mailbox, shared with all others; and in order."""
+    async with running(heartbeat=NEVER) as world, line(world, window=2**20) as it, line(world) as other:
+        await wait_all_tasks_blocked()
+        texts = [letter * 30_000 for letter in "abcd"]
+        with FanOut([it.ref, other.ref]) as out:
+            for text in texts:
+                out.tell(announced(text))
+        assert out.untold == []
+        assert it.socket.sent == size_of(texts[0]) + size_of(texts[1])
+        await read(it, lambda: len(it.peer.frames) == 4)
+
+        assert [json.loads(text)["message"] for text in it.peer.texts] == texts
+
+
+async def test_a_fault_in_an_answer_is_this_connection_s() -> None:
+    """And not the trouble of whoever noticed, who has all others to look after."""
+    async with running(heartbeat=NEVER) as world, line(world) as it:
+        await wait_all_tasks_blocked()
+
+        def fail(data: bytes | memoryview, /) -> int:
+            raise ValueError("a bug")
+
+        def at_once(messages: Sequence[str | bytes]) -> int:
+            it.ref.tell_nowait(announced("an answer"))
+            it.socket.send = fail  # type: ignore[method-assign]
+            return len(messages)
+
+        it.transport.at_once, it.may_fail = at_once, (ValueError,)
+        it.peer.send(raw.frame(TEXT, b"x"))
+        await wait_all_tasks_blocked()
+        assert str(it.failed) == "a bug"
 
 
 # -- encoding

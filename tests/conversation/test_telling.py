@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import gc
+import weakref
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from functools import partial
-from typing import Any
+from typing import Any, cast
 
 import pytest
 import trio
@@ -13,15 +15,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 from trio.testing import MockClock, wait_all_tasks_blocked
 
-from actors import Actor, ActorRef, ActorSystem, Later
+from actors import Actor, ActorRef, ActorSystem, Later, current, origin
 from actors.testing import run_seeded
-from server.connection.output import Control
 from server.conversation import telling
-from server.conversation.members import FEW
+from server.conversation.actor import Conversation
+from server.conversation.members import FEW, Members
 from server.conversation.telling import MOST, Telling
-from server.messages import FinishReplies
+from server.messages import ConnectionInfo, Deliver, FinishReplies, Join, Welcomed
 from server.pipeline import EchoModel
-from tests.in_memory import running
+from tests.in_memory import Socket, now, running
 
 from .test_lasting import POISON, is_end, of_type
 
@@ -38,9 +40,9 @@ class Member(Actor[Any], Later):
 
     def consume(self, message: Any) -> Any:
         if self._begun is not None:
-            self._begun.append(message.key)
+            self._begun.append(message.event)
             return None
-        self._begun = [message.key]
+        self._begun = [message.event]
         return self
 
     def finish(self) -> None:
@@ -56,19 +58,22 @@ class Member(Actor[Any], Later):
 class Crowd(Actor[Any]):
     """The parent of all members."""
 
-    def __init__(self) -> None:
+    def __init__(self, kind: type[Member]) -> None:
+        self.kind = kind
         self.members: list[Member] = []
 
     async def handle(self, message: Any) -> None: ...
 
     def join(self) -> ActorRef[Any]:
-        self.members.append(Member())
+        self.members.append(self.kind())
         return self.spawn(lambda: self.members[-1], name=f"{len(self.members)}")
 
 
 @asynccontextmanager
-async def a_crowd(count: int) -> AsyncIterator[tuple[Crowd, list[ActorRef[Any]]]]:
-    system, crowd = ActorSystem(), Crowd()
+async def a_crowd(
+    count: int, kind: type[Member] = Member
+) -> AsyncIterator[tuple[Crowd, list[ActorRef[Any]]]]:
+    system, crowd = ActorSystem(), Crowd(kind)
     async with trio.open_nursery() as nursery:
         nursery.start_soon(partial(system.run, lambda: crowd, name="crowd"))
         await wait_all_tasks_blocked()
@@ -78,21 +83,21 @@ async def a_crowd(count: int) -> AsyncIterator[tuple[Crowd, list[ActorRef[Any]]]
         system.stop()
 
 
-def word(name: str) -> Control:
-    return Control(b"", name)
+def word(name: str) -> Deliver:
+    event: Any = name
+    return Deliver(event)
 
 
-def nobody(untold: list[ActorRef[Any]]) -> None:
-    assert not untold
+def members_of(refs: list[ActorRef[Any]]) -> Members:
+    members, some = Members(), cast(Any, None)
+    for number, ref in enumerate(refs):
+        members.add(ConnectionInfo(f"{number}", some, some, some, ref))
+    return members
 
 
-async def run_turns(way: Telling, count: int) -> None:
-    """Let it tell some of them, and break it off."""
-    async with trio.open_nursery() as nursery:
-        nursery.start_soon(way.run)
-        for _ in range(count):
-            await trio.lowlevel.checkpoint()
-        nursery.cancel_scope.cancel()
+def run(way: Telling) -> None:
+    while way:
+        assert not way.turn()
 
 
 steps = st.lists(st.one_of(st.just("add"), st.just("join"), st.integers(1, 8)), max_size=30)
@@ -104,22 +109,24 @@ def test_everything_is_told_once_and_in_order(count: int, steps: list[str | int]
 
     async def course() -> None:
         async with a_crowd(count) as (crowd, refs):
-            way = Telling(nobody)
+            way = Telling()
             due: list[list[str]] = [[] for _ in refs]
             for number, step in enumerate(steps):
                 if step == "join":
                     refs, due = [*refs, crowd.join()], [*due, []]
                     await wait_all_tasks_blocked()
                 elif step == "add":
-                    await way.add(refs, word(f"{number}"))
+                    way.add(refs, word(f"{number}"))
                     for each in due:
                         each.append(f"{number}")
                 else:
                     assert isinstance(step, int)
-                    await run_turns(way, step)
+                    for _ in range(step * bool(way)):
+                        if way:
+                            way.turn()
                 told = [member.told for member in crowd.members]
                 assert all(all_of[: len(some)] == some for some, all_of in zip(told, due, strict=True))
-            await way.run()
+            run(way)
             assert [member.told for member in crowd.members] == due
             assert not way
 
@@ -128,15 +135,12 @@ def test_everything_is_told_once_and_in_order(count: int, steps: list[str | int]
 
 async def test_who_was_not_told_yet_is_told_all_in_one_write() -> None:
     async with a_crowd(100) as (crowd, refs):
-        way = Telling(nobody)
-        await way.add(refs, word("a"))
-        async with trio.open_nursery() as nursery:
-            nursery.start_soon(way.run)
-            while not (early := [member for member in crowd.members if member.told]):
-                await trio.lowlevel.checkpoint()
-            nursery.cancel_scope.cancel()
-        await way.add(refs, word("b"))
-        await way.run()
+        way = Telling()
+        way.add(refs, word("a"))
+        way.turn()
+        early = [member for member in crowd.members if member.told]
+        way.add(refs, word("b"))
+        run(way)
 
         late = [member for member in crowd.members if member not in early]
         assert early
@@ -145,26 +149,72 @@ async def test_who_was_not_told_yet_is_told_all_in_one_write() -> None:
         assert {str(member.writes) for member in late} == {"[['a', 'b']]"}
 
 
-async def test_who_adds_too_much_tells_it_himself() -> None:
+async def test_who_brings_too_much_helps_to_tell_it() -> None:
     """So what waits is bounded, whether anybody else tells it or not."""
     async with a_crowd(50) as (crowd, refs):
-        way = Telling(nobody)
+        members = members_of(refs)
         for number in range(3 * MOST):
-            await way.add(refs, word(f"{number}"))
+            await members.tell_all(word(f"{number}").event)
         assert all(len(member.told) >= 2 * MOST - 1 for member in crowd.members)
-        await way.run()
+        await members.tell_rest()
         assert {len(member.told) for member in crowd.members} == {3 * MOST}
+
+
+async def test_nobody_is_forgotten_when_one_had_to_wait_for_room(autojump_clock: MockClock) -> None:
+    """What was on its way may have been told meanwhile, so that nobody tells anything any more."""
+    async with a_crowd(FEW + 1) as (crowd, refs):
+        for _ in range(20):
+            members = members_of(refs)
+            async with trio.open_nursery() as nursery:
+                members.await_turns = partial(nursery.start_soon, members.tell_rest)
+                for number in range(MOST + 1):
+                    await members.tell_all(word(f"{number}").event)
+                await wait_all_tasks_blocked()
+                assert not members.are_being_told
+        assert {len(member.told) for member in crowd.members} == {20 * (MOST + 1)}
+
+
+async def test_each_is_told_because_of_what_it_came_of() -> None:
+    """Whoever tells it, and whatever goes round with it."""
+    origins: list[str] = []
+
+    class Tracing(Member):
+        def consume(self, message: Any) -> Any:
+            activity = current()
+            assert activity is not None
+            assert activity.origin is not None
+            origins.append(f"{message.event} of {activity.origin.name}")
+            return super().consume(message)
+
+    async with a_crowd(3, Tracing) as (_, refs):
+        way = Telling()
+        for name in "ab":
+            with origin(name):
+                way.add(refs, word(name))
+        with origin("somebody else"):
+            run(way)
+
+    assert sorted(origins) == ["a of a"] * 3 + ["b of b"] * 3
+
+
+def test_members_that_nobody_knows_any_more_are_gone() -> None:
+    """Without a collection: there is one for every conversation."""
+    gc.disable()
+    try:
+        known = weakref.ref(Members())
+        assert known() is None
+    finally:
+        gc.enable()
 
 
 async def test_those_who_are_gone_are_handed_back() -> None:
     async with a_crowd(40) as (crowd, refs):
-        lost: list[ActorRef[Any]] = []
-        way = Telling(lost.extend)
+        way = Telling()
         refs[3].stop()
         await refs[3].wait_gone()
-        await way.add(refs, word("a"))
-        await way.run()
-        await way.add([], word("b"))
+        way.add(refs, word("a"))
+        lost = [ref for _ in range(2) for ref in way.turn()]
+        way.add([], word("b"))
 
         assert lost == [refs[3]]
         assert sum(member.told == ["a"] for member in crowd.members) == 39
@@ -208,3 +258,39 @@ async def test_a_drain_ends_when_a_large_group_has_heard_everything(
         assert state.members.are_being_told
         await cell.ref.ask(FinishReplies(1.0), timeout=5)
         assert not state.members.are_being_told
+
+
+async def test_one_that_joins_again_hears_first_what_is_on_its_way(
+    autojump_clock: MockClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """After a crash before it was answered: it is welcomed where it will stand then."""
+    turn, join, crashes = Members._tell_some, Conversation._join, [True]
+
+    async def slowly(self: Members) -> None:
+        await trio.sleep(0.3)
+        await turn(self)
+
+    async def fail_once(self: Conversation, request: Join) -> None:
+        if crashes:
+            info, state = request.info, self._state
+            self._members.add(info)
+            welcome = Welcomed(info.connection_id, info.key, str(state.cursor), info.user, now())
+            await self._members.tell(info.connection_id, welcome)
+            crashes.clear()
+            raise ValueError("a bug")
+        await join(self, request)
+
+    async def say_soon(client: Socket) -> None:
+        await trio.sleep(0.02)
+        client.say("hello")
+
+    async with running(EchoModel) as server:
+        clients = [await server.connect(GROUP, level2=True) for _ in range(FEW + 1)]
+        monkeypatch.setattr(Members, "_tell_some", slowly)
+        monkeypatch.setattr(Conversation, "_join", fail_once)
+        server.nursery.start_soon(say_soon, clients[0])
+        late = await server.connect(GROUP, level2=True)
+        heard = await late.until(lambda frame: "closed" in frame or is_end(frame))
+
+    assert crashes == []
+    assert is_end(heard[-1])

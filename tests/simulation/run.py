@@ -71,6 +71,7 @@ def _turns(plan: Plan) -> Iterator[None]:
         if plan.turns:
             patch.setattr(members, "FEW", 1)
             patch.setattr(telling, "TURN", 1)
+            patch.setattr(telling, "MOST", 2)
         yield
 
 
