@@ -156,8 +156,10 @@ class _Round(Generic[M]):
 
     def finish(self, untold: list[ActorRef[M]], of: ActorRef[M] | None = None) -> None:
         """Finish what was begun, or what *of* one; note in *untold* who had no room for what was left."""
-        begun = [each for each in self._begun if of is None or each[0] == of]
-        self._begun[:] = [each for each in self._begun if not (of is None or each[0] == of)]
+        begun = self._begun
+        if of is not None:
+            begun = [each for each in self._begun if each[0] == of]
+            self._begun[:] = [each for each in self._begun if each[0] != of]
         delivery, interrupt = self._delivery, None
         unfinished: list[tuple[ActorRef[M], M]] = []
         token = here.set(delivery)

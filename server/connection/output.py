@@ -6,6 +6,8 @@ sockets nothing is in the processor's caches any more when its turn comes, so ea
 
 from __future__ import annotations
 
+from typing import Any
+
 import trio
 from attrs import frozen
 
@@ -54,8 +56,8 @@ class Output(Outbox, Later):
         self._timeout = timeout
         self.owner: Owner | None = None
         self.torn = False
-        # What `finish` will write, or, as a list, `uncork`.
-        self._prepared: bytes | list[bytes] | None = None
+        # What `finish` will write; a list while it is gathered, until `uncork`.
+        self._prepared: Any = None
         # What is to be written before all else, if it was handed back.
         self._owed: bytes | None = None
 
@@ -69,7 +71,7 @@ class Output(Outbox, Later):
         prepared = self._prepared
         if type(message) is Deliver:
             event = message.event
-            if isinstance(prepared, bytes) and len(prepared) + event.weight > JOINED:
+            if prepared is not None and type(prepared) is bytes and len(prepared) + event.weight > JOINED:
                 return message
             # An announcement is told to very many at a time, and to each in the same words.
             made = event.encodings.get(WHOLE) if type(event) is Announced else None
@@ -96,11 +98,10 @@ class Output(Outbox, Later):
 
     def finish(self) -> Unwritten | None:
         """Write it, as far as the socket takes it now."""
-        data, self._prepared = self._prepared, None
-        if not data or self.torn:
+        data: Any = self._prepared
+        self._prepared = None
+        if data is None or self.torn:
             return None
-        if not isinstance(data, bytes):
-            data = b"".join(data)
         try:
             sent = self._socket.send(data)
         except BlockingIOError:
@@ -162,6 +163,10 @@ class Output(Outbox, Later):
 
     def uncork(self) -> None:
         """Write what was gathered, all together."""
-        left = self.finish()
-        if left is not None and self.owner is not None:
-            self.owner.go_on(left.data)
+        if self._prepared:
+            self._prepared = b"".join(self._prepared)
+            left = self.finish()
+            if left is not None and self.owner is not None:
+                self.owner.go_on(left.data)
+        else:
+            self._prepared = None

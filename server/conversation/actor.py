@@ -261,7 +261,8 @@ class Conversation(Actor[ConversationMessage]):
 
     async def _tell_in_turns(self) -> None:
         await self._members.tell_rest()
-        self.after(0, AllTold())
+        if self._drained:
+            self.after(0, AllTold())
 
     async def _let_in(self, message: CaughtUp) -> None:
         if await self._members.release(message.connection_id):
