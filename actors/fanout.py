@@ -84,6 +84,8 @@ class FanOut(Generic[M]):
         if not refs:
             return
         if refs[0]._recipient.observers or message is None or isinstance(message, Question):
+            rounds, self._rounds = self._rounds, []
+            _finish(rounds, untold)
             untold += [ref for ref in refs if not _is_told(ref, message)]
         else:
             self._rounds.append(_Round(message, refs[0]))

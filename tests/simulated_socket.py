@@ -178,18 +178,17 @@ class SimulatedSocket:
     def _notice(self) -> None:
         """Something has come: whoever waits for it deals with it at once, or wakes."""
         if self._at_once is not None and len(self._readers) and self._some(1, least=0):
+            later: list[Callable[[], None]] = []
             try:
-                later: list[Callable[[], None]] = []
-                try:
-                    done = self._at_once(later)
-                finally:
-                    for each in later:
-                        each()
-                if done and not self._back.data:
-                    return
+                done = self._at_once(later)
             except Exception as error:
-                self._failed = error  # not the trouble of whoever noticed
-            self._noticed = True
+                done, self._failed = False, error  # not the trouble of whoever noticed
+            if not done or self._back.data:
+                self._noticed = True
+                self._readers.unpark_all()
+            for each in later:
+                each()
+            return
         self._readers.unpark_all()
 
     def _some(self, most: int, *, least: int) -> int:

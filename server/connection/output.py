@@ -163,10 +163,8 @@ class Output(Outbox, Later):
 
     def uncork(self) -> None:
         """Write what was gathered, all together."""
-        if self._prepared:
-            self._prepared = b"".join(self._prepared)
-            left = self.finish()
+        gathered, self._prepared = self._prepared, None
+        if gathered:
+            left = self.write_nowait(b"".join(gathered))
             if left is not None and self.owner is not None:
-                self.owner.go_on(left.data)
-        else:
-            self._prepared = None
+                self.owner.go_on(left)

@@ -105,8 +105,6 @@ class StraightTransport:
                 messages = self._take(happened)
                 if messages:
                     return messages
-            if self._fault is not None:
-                raise self._fault
             await self._end()
         except trio.Cancelled:
             self._parser.deafen()
@@ -115,6 +113,7 @@ class StraightTransport:
 
     async def _happenings(self) -> list[Happening]:
         """What comes next; nothing if nothing will, or nothing that counts."""
+        self._raise_fault()
         while not self._arrived:
             data: bytes | None = b""
             if self._parser.has_more and not self._said_goodbye:
@@ -123,6 +122,7 @@ class StraightTransport:
                 data, self._first = self._first, b""
             else:
                 data = await self._read()
+            self._raise_fault()
             if data is None:
                 break
             self._arrived += self._parsed(data)
@@ -179,6 +179,11 @@ class StraightTransport:
             # Not the trouble of whoever noticed, who has all others to look after.
             self._fault = error
             self._socket.wake()
+
+    def _raise_fault(self) -> None:
+        fault, self._fault = self._fault, None
+        if fault is not None:
+            raise fault
 
     async def _read_in_time(self) -> bytes | None:
         """Within a message: the peer has to get on with it."""

@@ -4,7 +4,8 @@
                                          └──────▶ replies ──▶ a pipeline ──▶ chunks to the members
 
 It never waits for a member, nor for a commit: what a socket can't take is that connection's own trouble, and
-while the store is slow or fails, replies grow and members come and go. Many members are told beside it.
+while the store is slow or fails, replies grow and members come and go. Many members are told beside it, and
+with its help if that is too much.
 """
 
 from __future__ import annotations
@@ -70,7 +71,7 @@ from .state import ConversationState
 
 @frozen
 class AllTold(ConversationMessage):
-    """There is nothing left that some of the members have not been told."""
+    """All that was on its way to the members, just now, was told."""
 
 
 class Conversation(Actor[ConversationMessage]):

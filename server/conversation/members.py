@@ -40,6 +40,7 @@ class Members:
         self._kept: dict[str, list[Event]] = {}
         # Who hears what happens, or None once that has changed.
         self._hearing: list[ActorRef[ConnectionMessage]] | None = None
+        # There is one as long as `tell_rest` runs, or has to.
         self._telling: Telling | None = None
         self.await_turns: Callable[[], None] | None = None
 
@@ -95,11 +96,14 @@ class Members:
             return
         while self._telling is not None and self._telling.is_full:
             await self._tell_some()
-        was_telling = self.are_being_told
+        refs = self._listening()
+        if not refs:
+            return
+        is_first = self._telling is None
         if self._telling is None:
             self._telling = Telling()
-        self._telling.add(self._listening(), Deliver(event))
-        if self.are_being_told and not was_telling and self.await_turns is not None:
+        self._telling.add(refs, Deliver(event))
+        if is_first and self.await_turns is not None:
             self.await_turns()
 
     def tell_all_nowait(self, event: Event) -> None:

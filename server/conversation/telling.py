@@ -13,24 +13,30 @@ from collections.abc import Sequence
 from attrs import define, field
 
 from actors import ActorRef, Cause, FanOut, cause, resume
-from server.messages import TOO_SLOW, ConnectionMessage
+from server.messages import TOO_SLOW, ConnectionMessage, Deliver
 
 Refs = Sequence[ActorRef[ConnectionMessage]]
 
 # A write costs as much as making four frames, and a turn takes as long as 32 writes of one frame each.
 WRITE = 4
 TURN = 32 * (WRITE + 1)
-# So much may be on its way: whoever brings more has to wait.
-MOST = 64
+# So many, and so many bytes, may be on their way: whoever brings more has to wait. A member that comes last
+# in a round may get all of them at a time, so it is less than the smallest mailbox takes.
+MOST = 16
+BEARING = 2**20
 
 
 @define
 class _Part:
     """A message, what it is told because of, and how many are still to be told it."""
 
-    message: ConnectionMessage
+    message: Deliver
     cause: Cause
     left: int
+
+    @property
+    def weight(self) -> int:
+        return self.message.event.weight
 
 
 @define
@@ -70,16 +76,15 @@ class Telling:
     @property
     def is_full(self) -> bool:
         """Whether no more should be added before a turn."""
-        return sum(len(each.parts) for each in self._rounds) >= MOST
+        parts = [part for each in self._rounds for part in each.parts]
+        return len(parts) >= MOST or sum(part.weight for part in parts) >= BEARING
 
-    def add(self, refs: Refs, message: ConnectionMessage) -> None:
+    def add(self, refs: Refs, message: Deliver) -> None:
         """Have *message* told to *refs* in turns, after all that was added before, and because of the same.
 
         Args:
-            refs: The same object as before, if they are the same.
+            refs: At least one; the same object as before, if they are the same.
         """
-        if not refs:
-            return
         if not self._rounds or self._rounds[-1].refs is not refs:
             self._rounds.append(_Round(refs))
         self._rounds[-1].parts.append(_Part(message, cause(), len(refs)))

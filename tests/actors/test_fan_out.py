@@ -306,6 +306,18 @@ async def test_what_is_for_later_is_done_when_all_was_told() -> None:
     assert done == ["root/0: 3, root/0", "root/1: 3, root/1"]
 
 
+async def test_what_is_left_later_is_before_a_question() -> None:
+    """Which is not offered to anybody, and so goes to the mailbox at once."""
+    async with stage() as here:
+        parts = await spawn(here, Eager, Eager)
+        with FanOut(refs_of(parts)) as out:
+            out.tell(Now(lambda me: Calls(lambda: "the rest of the first")))
+            out.tell(question := Ask(lambda me, question: None))
+        await settle()
+
+    assert [part.seen for part in parts] == [["the rest of the first", question]] * 2
+
+
 @Watched
 async def test_what_is_left_later_is_before_what_comes_next(observed: bool) -> None:
     """Though the next is declined, and so goes to the mailbox at once."""

@@ -203,6 +203,7 @@ class Trial:
             for order in orders:
                 out.tell(order)
         assert set(out.untold) <= set(some)
+        assert len(set(out.untold)) == len(out.untold)
 
     def next_to_many(self, sender: str) -> Order:
         sender = f"{sender}, to many"

@@ -387,8 +387,9 @@ async def test_what_is_told_together_is_written_together_within_bounds() -> None
         assert [json.loads(text)["message"] for text in it.peer.texts] == texts
 
 
-async def test_a_fault_in_an_answer_is_this_connection_s() -> None:
-    """And not the trouble of whoever noticed, who has all others to look after."""
+@pytest.mark.parametrize("taken", [1, 2])
+async def test_a_fault_in_an_answer_is_this_connection_s(taken: int) -> None:
+    """And not the trouble of whoever noticed, who has all others to look after; its reader may be awake."""
     async with running(heartbeat=NEVER) as world, line(world) as it:
         await wait_all_tasks_blocked()
 
@@ -398,10 +399,10 @@ async def test_a_fault_in_an_answer_is_this_connection_s() -> None:
         def at_once(messages: Sequence[str | bytes]) -> int:
             it.ref.tell_nowait(announced("an answer"))
             it.socket.send = fail  # type: ignore[method-assign]
-            return len(messages)
+            return taken
 
         it.transport.at_once, it.may_fail = at_once, (ValueError,)
-        it.peer.send(raw.frame(TEXT, b"x"))
+        it.peer.send(2 * raw.frame(TEXT, b"x"))
         await wait_all_tasks_blocked()
         assert str(it.failed) == "a bug"
 

@@ -20,7 +20,7 @@ from actors.testing import run_seeded
 from server.conversation import telling
 from server.conversation.actor import Conversation
 from server.conversation.members import FEW, Members
-from server.conversation.telling import MOST, Telling
+from server.conversation.telling import BEARING, MOST, Telling
 from server.messages import ConnectionInfo, Deliver, FinishReplies, Join, Welcomed
 from server.pipeline import EchoModel
 from tests.in_memory import Socket, now, running
@@ -83,8 +83,12 @@ async def a_crowd(
         system.stop()
 
 
+class Word(str):
+    weight = 1
+
+
 def word(name: str) -> Deliver:
-    event: Any = name
+    event: Any = Word(name)
     return Deliver(event)
 
 
@@ -158,6 +162,51 @@ async def test_who_brings_too_much_helps_to_tell_it() -> None:
         assert all(len(member.told) >= 2 * MOST - 1 for member in crowd.members)
         await members.tell_rest()
         assert {len(member.told) for member in crowd.members} == {3 * MOST}
+        large = word("large")
+        large.event.weight = BEARING  # type: ignore[misc]
+        await members.tell_all(large.event)
+        await members.tell_all(word("next").event)
+        assert all(member.told[-1] == "large" for member in crowd.members)
+
+
+async def test_one_that_can_take_no_more_is_given_up() -> None:
+    """It alone; the others hear everything."""
+
+    class Deaf(Member):
+        capacity = 1
+
+        def consume(self, message: Any) -> Any:
+            return message
+
+        async def handle(self, message: Any) -> None:
+            await trio.sleep_forever()
+
+    async with a_crowd(FEW) as (crowd, refs):
+        crowd.kind = Deaf
+        deaf = crowd.join()
+        await wait_all_tasks_blocked()
+        members = members_of([*refs, deaf])
+        for name in "abc":
+            await members.tell_all(word(name).event)
+            await members.tell_rest()
+        assert not deaf.alive
+        assert f"{FEW}" not in members
+        assert [member.told for member in crowd.members[:-1]] == [["a", "b", "c"]] * FEW
+
+
+async def test_what_was_broken_off_can_be_told_later() -> None:
+    async with a_crowd(10 * FEW) as (crowd, refs):
+        members = members_of(refs)
+        await members.tell_all(word("a").event)
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(members.tell_rest)
+            while not any(member.told for member in crowd.members):
+                await trio.lowlevel.checkpoint()
+            nursery.cancel_scope.cancel()
+        assert members.are_being_told
+        await members.tell_all(word("b").event)
+        await members.tell_rest()
+        assert [member.told for member in crowd.members] == [["a", "b"]] * (10 * FEW)
 
 
 async def test_nobody_is_forgotten_when_one_had_to_wait_for_room(autojump_clock: MockClock) -> None:
@@ -214,7 +263,6 @@ async def test_those_who_are_gone_are_handed_back() -> None:
         await refs[3].wait_gone()
         way.add(refs, word("a"))
         lost = [ref for _ in range(2) for ref in way.turn()]
-        way.add([], word("b"))
 
         assert lost == [refs[3]]
         assert sum(member.told == ["a"] for member in crowd.members) == 39
@@ -265,6 +313,7 @@ async def test_one_that_joins_again_hears_first_what_is_on_its_way(
 ) -> None:
     """After a crash before it was answered: it is welcomed where it will stand then."""
     turn, join, crashes = Members._tell_some, Conversation._join, [True]
+    on_its_way: list[bool] = []
 
     async def slowly(self: Members) -> None:
         await trio.sleep(0.3)
@@ -278,6 +327,7 @@ async def test_one_that_joins_again_hears_first_what_is_on_its_way(
             await self._members.tell(info.connection_id, welcome)
             crashes.clear()
             raise ValueError("a bug")
+        on_its_way.append(self._members.are_being_told)
         await join(self, request)
 
     async def say_soon(client: Socket) -> None:
@@ -292,5 +342,5 @@ async def test_one_that_joins_again_hears_first_what_is_on_its_way(
         late = await server.connect(GROUP, level2=True)
         heard = await late.until(lambda frame: "closed" in frame or is_end(frame))
 
-    assert crashes == []
+    assert on_its_way == [True]
     assert is_end(heard[-1])
