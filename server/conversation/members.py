@@ -99,12 +99,11 @@ class Members:
         refs = self._listening()
         if not refs:
             return
-        is_first = self._telling is None
         if self._telling is None:
             self._telling = Telling()
+            if self.await_turns is not None:
+                self.await_turns()
         self._telling.add(refs, Deliver(event))
-        if is_first and self.await_turns is not None:
-            self.await_turns()
 
     def tell_all_nowait(self, event: Event) -> None:
         """As `tell_all`, not lasting, and without a turn for others: for a few members."""

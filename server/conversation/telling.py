@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from attrs import define, field
 
 from actors import ActorRef, Cause, FanOut, cause, resume
-from server.messages import TOO_SLOW, ConnectionMessage, Deliver
+from server.messages import ConnectionMessage, Deliver, stop_too_slow
 
 Refs = Sequence[ActorRef[ConnectionMessage]]
 
@@ -95,9 +95,7 @@ class Telling:
         Those that could not be told are stopped as too slow; they are handed back at the end of each round.
         """
         current = self._rounds[0]
-        for ref in (untold := current.turn()):
-            ref.stop(TOO_SLOW)
-        self._untold += untold
+        self._untold += stop_too_slow(current.turn())
         if current.parts and current.at:
             return []
         if not current.parts:

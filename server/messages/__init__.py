@@ -16,6 +16,7 @@ from .connection import (
     Dialect,
     Flush,
     Follow,
+    stop_too_slow,
     tell_each,
     tell_each_nowait,
 )
@@ -160,6 +161,7 @@ __all__ = [
     "Usage",
     "Welcomed",
     "WriteReply",
+    "stop_too_slow",
     "tell_each",
     "tell_each_nowait",
 ]

@@ -90,17 +90,18 @@ async def tell_each(
     refs: Sequence[ActorRef[ConnectionMessage]], message: ConnectionMessage
 ) -> list[ActorRef[ConnectionMessage]]:
     """Tell connections without waiting; those with no room are stopped as too slow. Who was not told."""
-    return _stopped(await fan_out(refs, message))
+    return stop_too_slow(await fan_out(refs, message))
 
 
 def tell_each_nowait(
     refs: Sequence[ActorRef[ConnectionMessage]], message: ConnectionMessage
 ) -> list[ActorRef[ConnectionMessage]]:
     """As `tell_each`, all of them in one go."""
-    return _stopped(fan_out_nowait(refs, message))
+    return stop_too_slow(fan_out_nowait(refs, message))
 
 
-def _stopped(untold: list[ActorRef[ConnectionMessage]]) -> list[ActorRef[ConnectionMessage]]:
+def stop_too_slow(untold: list[ActorRef[ConnectionMessage]]) -> list[ActorRef[ConnectionMessage]]:
+    """Stop those that could not be told something, and so would miss it; the same."""
     for ref in untold:
         ref.stop(TOO_SLOW)
     return untold
