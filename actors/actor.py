@@ -39,6 +39,7 @@ class Context(Protocol):
     def start_task(self, task: Callable[..., Awaitable[None]], *args: Any, name: str) -> None: ...
     def after(self, seconds: float, message: Any) -> Timer: ...
     def watch(self, ref: ActorRef[Any], tell: Callable[[Down], Any]) -> None: ...
+    def unwatch(self, ref: ActorRef[Any]) -> None: ...
     def request(
         self,
         ref: ActorRef[N],
@@ -159,6 +160,10 @@ class Actor(ABC, Generic[M]):
         Lasts as long as this life: watch again in `started` what must be watched after a crash.
         """
         self.context.watch(ref, tell)
+
+    def unwatch(self, ref: ActorRef[Any]) -> None:
+        """Hear no more of the end of the actor behind *ref*; unless the message is in the mailbox already."""
+        self.context.unwatch(ref)
 
     def request(
         self,

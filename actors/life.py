@@ -26,7 +26,7 @@ from .ref import ActorRef, Recipient
 from .request import Answer, AnswerEnvelope, Requests
 from .restart import Restart, RestartBudget
 from .timers import Timer
-from .watching import Watched, forget_all, watch
+from .watching import Watched, forget_all, unwatch, watch
 
 N = TypeVar("N")
 R = TypeVar("R")
@@ -134,6 +134,9 @@ class Life:
         if self.nursery is None:
             raise RuntimeError(f"{self.cell.address} is not running; it can't watch {ref.address}")
         watch(self, ref._recipient, tell)
+
+    def unwatch(self, ref: ActorRef[Any]) -> None:
+        unwatch(self, ref._recipient)
 
     def request(
         self,

@@ -39,6 +39,14 @@ def watch(watcher: Watcher, watched: Watched, tell: Tell) -> None:
     watcher.watched.add(watched)
 
 
+def unwatch(watcher: Watcher, watched: Watched) -> None:
+    """*watcher* does not want to learn of it any more."""
+    if watched.watchers is not None:
+        watched.watchers.pop(watcher, None)
+    if watcher.watched is not None:
+        watcher.watched.discard(watched)
+
+
 def forget_all(watcher: Watcher) -> None:
     """*watcher*'s life is over."""
     all_watched, watcher.watched = watcher.watched, None

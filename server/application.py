@@ -145,8 +145,8 @@ def _spare_the_collector() -> None:
     gc.collect()
     gc.freeze()
     # What we leave behind is freed without the collector, so its work is to look at what is new and stays:
-    # some hundred objects of each socket that comes. 1,000 take it a third of a millisecond, and 10,000 of
-    # its second generation three; left to grow to a million, that generation took half a second. A full one
-    # comes after three million: ten thousand sockets come without one, and what libraries leak in cycles is
-    # collected before it amounts to some hundred megabytes.
-    gc.set_threshold(1_000, 9, 300)
+    # some hundred objects of each socket that comes, or of each message under way. 10,000 take it three
+    # milliseconds, and what outlives that it does not look at again before there were three million: that
+    # takes long, but ten thousand sockets come without it, and what libraries leak in cycles is collected
+    # before it amounts to some hundred megabytes.
+    gc.set_threshold(10_000, 300, 9)

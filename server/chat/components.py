@@ -126,6 +126,8 @@ Component = Plain | At | AtAll | Image | Voice | File | Quote | Face | Forward |
 
 def without_inline_data(chain: tuple[Component, ...]) -> tuple[Component, ...]:
     """*chain* with every inline `base64` blanked, at any depth; the same object if there was none."""
+    if all(type(component) is Plain for component in chain):
+        return chain  # nearly always
     cleaned = tuple(_blanked(component) for component in chain)
     return cleaned if any(new is not old for new, old in zip(cleaned, chain, strict=True)) else chain
 

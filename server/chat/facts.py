@@ -28,6 +28,8 @@ class _OfMessage(Fact):
 
     def with_chain(self, chain: tuple[Component, ...]) -> Self:
         """The same, of a message that says *chain*."""
+        if chain == self.message.chain:
+            return self
         return evolve(self, message=evolve(self.message, chain=chain))
 
 

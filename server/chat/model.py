@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 from attrs import field, frozen
 
-from .components import Component
+from .components import Component, Plain
 from .text import text_of
 
 Role = Literal["user", "assistant"]
@@ -64,6 +64,8 @@ class Message:
 
     @content.default
     def _text_form(self) -> str:
+        if len(self.chain) == 1 and isinstance(only := self.chain[0], Plain):
+            return only.text  # nearly always
         return text_of(self.chain)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from bisect import insort
+from bisect import bisect_left, insort
 from operator import attrgetter
 
 from attrs import define, evolve, field, frozen
@@ -61,9 +61,12 @@ class Transcript:
         if weight_of(chain) > self.limits.size:
             chain = (Plain(_beginning(message.content, self.limits.size // 2)),)
         kept = message if chain is message.chain else evolve(message, chain=chain)
-        self._drop(message.id)
-        # A reply's id is older than those of the questions that came while it was being written.
-        insort(self._kept, kept, key=_by_id)
+        if not self._kept or message.id > self._kept[-1].id:
+            self._kept.append(kept)
+        else:
+            self._drop(message.id)
+            # A reply's id is older than those of the questions that came while it was being written.
+            insort(self._kept, kept, key=_by_id)
         self._size += weight_of(kept.chain)
         while len(self._kept) > 1 and (
             len(self._kept) > self.limits.messages or self._size > self.limits.size
@@ -88,11 +91,11 @@ class Transcript:
         return tuple(m for m in self._kept if m.id < question.id or m.role == "assistant")
 
     def _drop(self, number: int) -> bool:
-        for index, message in enumerate(self._kept):
-            if message.id == number:
-                self._size -= weight_of(self._kept.pop(index).chain)
-                return True
-        return False
+        index = bisect_left(self._kept, number, key=_by_id)
+        if index == len(self._kept) or self._kept[index].id != number:
+            return False
+        self._size -= weight_of(self._kept.pop(index).chain)
+        return True
 
 
 def _beginning(text: str, size: int) -> str:

@@ -54,7 +54,7 @@ from .patience import PATIENCE, insist
 from .session import Pongs, Session, wait_closed
 from .socket_port import Bounds, Socket
 from .straight import StraightTransport
-from .transport import AsgiTransport, Frame, Receive, Scope, Send, Transport
+from .transport import AsgiTransport, Frames, Receive, Scope, Send, Transport
 
 log: FilteringBoundLogger = structlog.get_logger(__name__)
 
@@ -284,7 +284,7 @@ def _header(scope: Scope, name: bytes) -> str | None:
 
 
 async def _turn_away(error: BadOpening, transport: Transport) -> None:
-    await transport.send(Frame(encode(ErrorFrame(error.text, error.code))))
+    await transport.send(Frames(encode(ErrorFrame(error.text, error.code))))
     await transport.close(error.close_code, error.text)
     await wait_closed(transport)
 

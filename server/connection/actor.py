@@ -191,7 +191,7 @@ class Connection(Actor[ConnectionMessage]):
 
     async def _write(self, event: Event) -> None:
         try:
-            made = self._outbox.frame(event)
+            made = self._outbox.frames(event)
         except Hole as hole:
             # Going on would hide that something is missing; whoever resumes from its cursor gets it all.
             log.error("an event is missing", connection=self._id, after=hole.last, came=hole.seq)

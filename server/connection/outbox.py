@@ -18,7 +18,7 @@ from server.messages import (
     Welcomed,
 )
 
-from .transport import Frame
+from .transport import Frames
 from .wire import WHOLE, Greeting, encoded, encoded_delta
 
 
@@ -52,8 +52,8 @@ class Outbox:
         self._told = 0
         self._ended = True
 
-    def frame(self, event: Event) -> Frame | None:
-        """The text frame to write for *event*; `None` if there is nothing to say.
+    def frames(self, event: Event) -> Frames | None:
+        """The text frames to write for *event*; `None` if there is nothing to say.
 
         Raises:
             Hole: Something before it is missing.
@@ -70,15 +70,15 @@ class Outbox:
             self._last = seq
             if type(it.fact) is ReplyEnded:
                 message = it.fact.message
-                return self._reply_frame(it, message.id, len(message.content), final=True)
+                return self._reply_frames(it, message.id, len(message.content), final=True)
         elif kind is ReplyGrew:
-            return self._reply_frame(it, it.reply.id, len(it.text), final=False)
+            return self._reply_frames(it, it.reply.id, len(it.text), final=False)
         elif isinstance(event, Welcomed):
             if not self._enters(event.cursor):
                 return None
         elif isinstance(event, Gap):
             self._last = _seq_of(event.cursor)
-        made: Frame | None = event.encodings.get(WHOLE)  # nearly always, in a fan-out
+        made: Frames | None = event.encodings.get(WHOLE)  # nearly always, in a fan-out
         return encoded(event, self._dialect, self._greeting) if made is None else made
 
     def _enters(self, cursor: str) -> bool:
@@ -94,14 +94,14 @@ class Outbox:
             raise Hole(self._last, seq)
         return False
 
-    def _reply_frame(
+    def _reply_frames(
         self, event: ReplyGrew | Happened, reply: int, length: int, *, final: bool
-    ) -> Frame | None:
+    ) -> Frames | None:
         if not final and (reply < self._reply or (reply == self._reply and self._ended)):
             return None  # it has had its end
         if self._dialect != "delta":
             self._reply, self._ended = reply, final
-            made: Frame | None = event.encodings.get(WHOLE)
+            made: Frames | None = event.encodings.get(WHOLE)
             return encoded(event, self._dialect, self._greeting) if made is None else made
         known = self._told if reply == self._reply else 0
         # A conversation that crashed may have gone back to fewer than were told: then they are told again.

@@ -77,7 +77,7 @@ class Output(Outbox, Later):
             made = event.encodings.get(WHOLE) if type(event) is Announced else None
             if made is None:
                 try:
-                    made = self.frame(event)
+                    made = self.frames(event)
                 except Hole:
                     return message
                 if made is None:

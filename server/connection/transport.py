@@ -14,23 +14,28 @@ Receive = Callable[[], Awaitable[AsgiEvent]]
 Send = Callable[[AsgiEvent], Awaitable[None]]
 
 
-class Frame:
-    """One text frame, made once for all the sockets that get it.
+class Frames:
+    """One text frame, or several in a row, made once for all the sockets that get them.
 
     Attributes:
-        data: As it stands on the wire.
+        data: As they stand on the wire.
     """
 
-    __slots__ = ("_payload", "data")
+    __slots__ = ("_sizes", "data")
 
-    def __init__(self, payload: bytes) -> None:
-        self.data = frame(TEXT, payload)
-        self._payload = len(payload)
+    def __init__(self, *payloads: bytes) -> None:
+        frames = [frame(TEXT, payload) for payload in payloads]
+        self.data = b"".join(frames)
+        self._sizes = [(len(whole), len(payload)) for whole, payload in zip(frames, payloads, strict=True)]
 
     @property
-    def text(self) -> str:
-        """What it says."""
-        return self.data[len(self.data) - self._payload :].decode()
+    def texts(self) -> list[str]:
+        """What they say."""
+        texts, end = [], 0
+        for whole, payload in self._sizes:
+            end += whole
+            texts.append(self.data[end - payload : end].decode())
+        return texts
 
 
 class Transport(Protocol):
@@ -43,7 +48,7 @@ class Transport(Protocol):
 
     at_once: Callable[[Sequence[str | bytes]], int] | None
 
-    async def send(self, frame: Frame) -> None: ...
+    async def send(self, frames: Frames) -> None: ...
     async def close(self, code: int | None, reason: str) -> None:
         """Say goodbye. `receive` comes to its end soon after."""
 
@@ -59,8 +64,9 @@ class AsgiTransport:
         self._send = send
         self.at_once: Callable[[Sequence[str | bytes]], int] | None = None
 
-    async def send(self, frame: Frame) -> None:
-        await self._send({"type": "websocket.send", "text": frame.text})
+    async def send(self, frames: Frames) -> None:
+        for text in frames.texts:
+            await self._send({"type": "websocket.send", "text": text})
 
     async def close(self, code: int | None, reason: str) -> None:
         await self._send({"type": "websocket.close", "code": code, "reason": reason})

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from attrs import evolve, frozen
+from collections.abc import Iterator
+
+from attrs import frozen
 
 from server.chat import (
     Fact,
@@ -48,12 +50,14 @@ from server.protocol import (
     timestamp,
 )
 
-from .transport import Frame
+from .transport import Frames
 
 WHOLE = "whole"
 """The name of an event's encoding that every dialect shares; a reply's has another for `delta`."""
 LEVEL_2 = "level 2"
 """The same, of an event that is not told in the dialect of the document."""
+WHOLES = 2**15
+"""A text so far is told for each piece while all of them have fewer characters together."""
 
 
 @frozen
@@ -64,10 +68,10 @@ class Greeting:
     max_message_size: int
 
 
-def encoded(event: Event, dialect: Dialect, greeting: Greeting) -> Frame | None:
-    """The text frame for *event*, encoded once however many sockets it goes to; `None` if there is none."""
+def encoded(event: Event, dialect: Dialect, greeting: Greeting) -> Frames | None:
+    """The text frames for *event*, encoded once for all the sockets it goes to; `None` if there are none."""
     name = WHOLE
-    made: Frame | None = event.encodings.get(name)
+    made: Frames | None = event.encodings.get(name)
     if made is None and _is_of_level_2(event):
         if dialect == "document":
             return None
@@ -75,25 +79,26 @@ def encoded(event: Event, dialect: Dialect, greeting: Greeting) -> Frame | None:
         made = event.encodings.get(name)
     if made is None:
         if isinstance(event, ReplyGrew):
-            payload = _growing(event).whole(event.text)
+            made = Frames(*_wholes(event))
         else:
-            payload = encode(_frame(event, greeting))
-        made = event.encodings[name] = Frame(payload)
+            made = Frames(encode(_frame(event, greeting)))
+        event.encodings[name] = made
     return made
 
 
-def encoded_delta(event: ReplyGrew | Happened, offset: int, *, shared: bool) -> Frame:
-    """The frame that brings a client that knows *offset* code points of the reply up to date.
+def encoded_delta(event: ReplyGrew | Happened, offset: int, *, shared: bool) -> Frames:
+    """The frames that bring a client that knows *offset* code points of the reply up to date.
 
-    *shared* if that is what most clients know: then it is encoded once.
+    *shared* if that is what most clients know: then they are encoded once.
     """
-    made: Frame | None = event.encodings.get("delta") if shared else None
+    made: Frames | None = event.encodings.get("delta") if shared else None
     if made is None:
-        if isinstance(event, ReplyGrew):
-            payload = _growing(event).delta(event.text, offset)
+        if isinstance(event, Happened):
+            made = Frames(_final_delta(event, offset))
+        elif shared and event.pieces:
+            made = Frames(*_deltas(event))
         else:
-            payload = _final_delta(event, offset)
-        made = Frame(payload)
+            made = Frames(_growing(event).delta(event.text[offset:], offset))
         if shared:
             event.encodings["delta"] = made
     return made
@@ -108,11 +113,27 @@ def _growing(event: ReplyGrew) -> GrowingReply:
     return growing
 
 
+def _deltas(event: ReplyGrew) -> Iterator[bytes]:
+    """For who knows what was told before, a frame for each piece."""
+    growing, offset = _growing(event), event.told
+    for piece in event.pieces:
+        yield growing.delta(piece, offset)
+        offset += len(piece)
+
+
+def _wholes(event: ReplyGrew) -> Iterator[bytes]:
+    """The text up to the end of each piece; or all of it alone, if that would be very much."""
+    growing, said = _growing(event), event.told
+    if len(event.pieces) * len(event.text) < WHOLES:
+        for piece in event.pieces[:-1]:
+            said += len(piece)
+            yield growing.whole(event.text[:said])
+    yield growing.whole(event.text)
+
+
 def _final_delta(event: Happened, offset: int) -> bytes:
     assert isinstance(event.fact, ReplyEnded)
-    message = event.fact.message
-    data = evolve(message_data(message), delta=message.content[offset:], offset=offset)
-    return encode(ResponseFrame(event.session_type, data))
+    return encode(ResponseFrame(event.session_type, message_data(event.fact.message, offset)))
 
 
 _OF_LEVEL_2 = frozenset({Acked, Gap, ReplyBroke})

@@ -341,6 +341,8 @@ class Conversation(Actor[ConversationMessage]):
                 self._drained.pop().answer(None)
 
     async def _report_usage(self) -> None:
+        if self._usage == (True, False) and self._members:
+            return  # it is in use, whether it replies or not
         usage = bool(self._members), self._replies.is_busy
         if usage != self._usage:
             self._usage = usage

@@ -105,6 +105,7 @@ class Owner(Protocol):
     def now(self) -> float: ...
     def after(self, seconds: float, message: ConversationMessage) -> Timer: ...
     def watch(self, ref: ActorRef[Any], tell: Callable[[Down], ConversationMessage]) -> None: ...
+    def unwatch(self, ref: ActorRef[Any]) -> None: ...
 
 
 class Replies:
@@ -309,7 +310,7 @@ class Replies:
         if not reply.stream:
             return None
         told, state.told = state.told, len(reply.text)
-        return self._grown(reply, told) if state.members else None
+        return self._grown(reply, told, chunk.pieces) if state.members else None
 
     def _add(self, text: str) -> OpenReply:
         """The running reply, which says *text* more from now on."""
@@ -319,11 +320,11 @@ class Replies:
             reply = self._state.reply = reply.saying(reply.text + text)
         return reply
 
-    def _grown(self, reply: OpenReply, told: int) -> ReplyGrew:
+    def _grown(self, reply: OpenReply, told: int, pieces: tuple[str, ...] = ()) -> ReplyGrew:
         shown = self._state.running
         if shown is None or shown.id != reply.id:
             shown = self._state.running = running(reply)
-        return ReplyGrew(self._key.session_type, shown, reply.text, told)
+        return ReplyGrew(self._key.session_type, shown, reply.text, told, pieces)
 
     def save(self, message: SaveNow) -> None:
         """Make durable what the running reply says so far."""
@@ -424,6 +425,7 @@ class Replies:
     def retire(self) -> None:
         """Nothing more is heard of the running reply's writer and clocks."""
         if self._state.writer is not None:
+            self._owner.unwatch(self._state.writer)
             self._state.writer.stop("its reply ends")
             self._state.writer = None
         for timer in (self._overdue, self._unheard, self._save):

@@ -152,10 +152,11 @@ class TimeIsUp(ConversationMessage):
 
 @frozen
 class ReplyChunk(ConversationMessage):
-    """New text of a running reply."""
+    """New text of a running reply; its *pieces*, if each of them is to be told in a frame of its own."""
 
     reply_id: int
     text: str
+    pieces: tuple[str, ...] = ()
 
 
 @frozen

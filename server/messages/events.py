@@ -97,18 +97,20 @@ class RunningReply:
 class ReplyGrew(Event):
     """A reply that says *text* by now, of which *told* code points were told before.
 
-    Of several the newest is enough.
+    What came since is told in one frame; in several, with its end in each of *pieces*, if there are any. Of
+    several events the newest is enough.
     """
 
     session_type: SessionType
     reply: RunningReply
     text: str
     told: int = 0
+    pieces: tuple[str, ...] = ()
     weight: int = field(init=False, eq=False, repr=False, kw_only=True)
 
     @weight.default
     def _weigh(self) -> int:
-        return SMALL + self.text.__sizeof__()
+        return SMALL * max(1, len(self.pieces)) + self.text.__sizeof__()
 
     @property
     def message(self) -> Message:

@@ -29,7 +29,8 @@ class Model(Protocol):
     def reply(self, turn: Turn) -> AsyncGenerator[str | Finish, None]:
         """Stream the answer to *turn* as pieces of new text, perhaps closed by one `Finish`.
 
-        A character may be cut in two, and a piece may be empty: the caller joins and replaces.
+        A character may be cut in two, and a piece may be empty: the caller joins and replaces. What yields
+        for long without waiting is made to wait.
         Must be an async generator: it is closed with `aclose` when the reply is stopped or timed out, and
         must then let go of its upstream at once. Time limits are the caller's.
 

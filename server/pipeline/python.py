@@ -5,22 +5,13 @@ from __future__ import annotations
 import inspect
 import sys
 from collections.abc import AsyncGenerator, Callable
-from contextlib import aclosing
 from functools import reduce
 from importlib import import_module
-from time import perf_counter
 from typing import Any
-
-import trio
 
 from server.chat import Turn
 
-from .errors import PipelineError
 from .port import Finish
-
-# A function that yields without waiting lets others run after so many pieces, or seconds.
-TURN_PIECES = 16
-TURN_SECONDS = 0.004
 
 
 class PythonModel:
@@ -36,39 +27,19 @@ class PythonModel:
     """
 
     def __init__(self, function: str, path: str | None = None) -> None:
-        self._name = function
         if path is not None and path not in sys.path:
             sys.path.insert(0, path)
         self._function = _found(function)
 
-    async def reply(self, turn: Turn) -> AsyncGenerator[str | Finish, None]:
-        """Stream what the function yields.
-
-        Raises:
-            PipelineError: It yielded something other than text.
-            Exception: Whatever the function raises.
-        """
-        async with aclosing(self._function(turn)) as pieces:
-            turn_ends, left = 0.0, 0
-            async for piece in pieces:
-                # The function may be a loop that never waits; the server must not stand still for it.
-                left -= 1
-                if left <= 0 or perf_counter() >= turn_ends:
-                    await trio.lowlevel.checkpoint()
-                    turn_ends, left = perf_counter() + TURN_SECONDS, TURN_PIECES
-                if isinstance(piece, str):
-                    yield piece
-                elif isinstance(piece, Finish):
-                    yield piece
-                    return
-                else:
-                    raise PipelineError(f"{self._name} yielded {type(piece).__name__}, not str")
+    def reply(self, turn: Turn) -> AsyncGenerator[str | Finish, None]:
+        """What the function yields, and raises; it may be anything."""
+        return self._function(turn)
 
     async def aclose(self) -> None:
         """Do nothing: what the function holds is its own."""
 
 
-def _found(name: str) -> Callable[[Turn], AsyncGenerator[object, None]]:
+def _found(name: str) -> Callable[[Turn], AsyncGenerator[str | Finish, None]]:
     module_name, colon, attribute = name.partition(":")
     if not (module_name and colon and attribute) or module_name.startswith("."):
         raise ValueError(f"function must be written module:function, not {name!r}")
@@ -82,7 +53,7 @@ def _found(name: str) -> Callable[[Turn], AsyncGenerator[object, None]]:
         raise ValueError(f"module {module_name!r} has no {attribute!r}") from None
     if not inspect.isasyncgenfunction(function):
         raise ValueError(f"{name!r} is not an async generator function (async def with yield)")
-    found: Callable[[Turn], AsyncGenerator[object, None]] = function
+    found: Callable[[Turn], AsyncGenerator[str | Finish, None]] = function
     return found
 
 

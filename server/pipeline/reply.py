@@ -1,7 +1,7 @@
 """One reply being written: pulls text from the model, and tells it to the conversation, within its time.
 
-What comes is told at once, but not more often than its teller's interval allows, so that a fast model does
-not make a frame of every word for every member.
+What comes is told at once, but not more often than its teller allows, so that a fast model does not make a
+frame of every word for every member; or, where it is to, not a write of every frame.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import Any
 
 import structlog
 import trio
-from attrs import evolve, frozen
+from attrs import frozen
 from structlog.typing import FilteringBoundLogger
 
 from actors import Actor, ActorError, ActorRef, MailboxFull, RecipientStopped
@@ -21,6 +21,7 @@ from server.chat import Turn
 from server.messages import ConversationMessage, ReplyChunk, ReplyFailed, ReplyFinished
 
 from .errors import PipelineError, ReplyTimedOut
+from .loop_turns import loop_turns
 from .port import Finish, Model
 from .reply_text import ReplyText, whole
 from .teller import Teller
@@ -29,6 +30,10 @@ log: FilteringBoundLogger = structlog.get_logger(__name__)
 
 # The longest reply, in code points, whatever its model; a longer one ends as `length`.
 LONGEST = 2**20
+# A model that yields without waiting lets others run after so many pieces, or seconds.
+TURN_PIECES, TURN_SECONDS = 16, 0.004
+# So many pieces that are to be told in frames of their own are told together.
+TOGETHER = 32
 
 
 class ReplyMessage:
@@ -68,6 +73,7 @@ class Reply(Actor[ReplyMessage]):
         self._idle_timeout = idle_timeout
         self._total_timeout = total_timeout
         self._teller = teller
+        self._joins = teller.interval > 0
         self._untold: list[str] = []
         self._is_held = False
         self.tells_at = -inf
@@ -105,31 +111,36 @@ class Reply(Actor[ReplyMessage]):
 
     def tell(self, now: float) -> bool:
         """Tell what was not told yet; false if the conversation has no room for it now."""
-        if self._untold:
-            text = self._taken()
+        untold = self._untold
+        if untold:
+            pieces = () if self._joins or len(untold) == 1 else tuple(untold)
             try:
-                self._reply_to.tell_nowait(ReplyChunk(self._id, text))
+                self._reply_to.tell_nowait(ReplyChunk(self._id, "".join(untold), pieces))
             except MailboxFull:
-                self._untold.append(text)
                 return False
             except RecipientStopped:
                 self.stop()
-            self.tells_at = now + self._teller.interval
+            untold.clear()
+            self.tells_at = self._teller.told(now)
         self._is_held = False
         return True
 
-    def _taken(self) -> str:
-        """What was not told yet, for somebody who tells it."""
+    def _add(self, text: str) -> None:
+        """Tell *text*, now or as soon as the teller, or the conversation, allows."""
+        self._untold.append(text)
+        if self._is_held:
+            if not self._joins and len(self._untold) % TOGETHER == 0:
+                self.tell(self._heard_at)
+                self._is_held = True  # until the teller has looked
+        elif self._heard_at < self.tells_at or not self.tell(self._heard_at):
+            self._is_held = True
+            self._teller.hold(self)
+
+    def _rest(self) -> str:
+        """What was not told yet, for whoever tells it now."""
         text = "".join(self._untold)
         self._untold.clear()
         return text
-
-    def _add(self, text: str) -> None:
-        """Tell *text*, now or as soon as the interval, or the conversation, allows."""
-        self._untold.append(text)
-        if not self._is_held and (self._heard_at < self.tells_at or not self.tell(self._heard_at)):
-            self._is_held = True
-            self._teller.hold(self)
 
     # -- writing
 
@@ -137,17 +148,15 @@ class Reply(Actor[ReplyMessage]):
         end: ReplyFinished | ReplyFailed
         try:
             finish = await self._in_time()
-            end = ReplyFinished(self._id, whole(finish.reason), _counts(finish.usage))
+            # What is left is not told as a chunk: a frame for what the next one says too is a frame too many.
+            end = ReplyFinished(self._id, whole(finish.reason), _counts(finish.usage), self._rest())
         except PipelineError as error:
             log.warning("the pipeline failed", error=error)
-            end = ReplyFailed(self._id, error.said)
+            end = ReplyFailed(self._id, error.said, self._rest())
         except Exception:
             # A boundary: a model may be anybody's code.
             log.exception("the pipeline raised")
-            end = ReplyFailed(self._id, PipelineError.said)
-        if self._untold:
-            # Not as a chunk: a frame for what the next one says too is a frame too many.
-            end = evolve(end, text=self._taken())
+            end = ReplyFailed(self._id, PipelineError.said, self._rest())
         with suppress(ActorError):  # the conversation is gone: nobody waits for this reply any more
             await self._reply_to.tell(end)
         self.stop()
@@ -160,22 +169,38 @@ class Reply(Actor[ReplyMessage]):
     async def _pull(self) -> Finish:
         finish, text = Finish(), ReplyText(LONGEST)
         stream, now = self._model.reply(self._turn), trio.lowlevel.current_clock().current_time
+        loop = loop_turns()
+        its_turn, its_end, left = -1, 0.0, 0
         try:
             async with aclosing(stream):
                 self._heard_at = now()
                 async for piece in stream:
+                    heard_at = now()
+                    if its_turn != loop.count:
+                        its_turn, its_end, left = loop.count, heard_at + TURN_SECONDS, TURN_PIECES
+                    left -= 1
+                    if left <= 0 or heard_at >= its_end:
+                        # The model may be a loop that never waits; the server must not stand still for it.
+                        await trio.lowlevel.checkpoint()
                     if isinstance(piece, Finish):
                         finish = piece
-                    elif more := text.feed(piece):
-                        self._heard_at = now()
+                        break
+                    if not isinstance(piece, str):
+                        raise PipelineError(f"{_name_of(stream)} yielded {type(piece).__name__}, not str")
+                    if more := text.feed(piece):
+                        self._heard_at = heard_at
                         self._add(more)
                     if text.cut:
-                        return Finish("length", finish.usage)
+                        return Finish("length")
         finally:
             self._heard_at = inf
             if rest := text.close():
                 self._untold.append(rest)
         return finish
+
+
+def _name_of(stream: object) -> str:
+    return getattr(stream, "__qualname__", type(stream).__qualname__)
 
 
 def _counts(usage: Mapping[str, Any] | None) -> dict[str, int] | None:

@@ -28,7 +28,11 @@ class ReplyText:
     def feed(self, piece: str) -> str:
         """The text that *piece* allows to be sent, which may be empty."""
         if piece.isascii() and not self._half:
-            return self._bounded(piece)
+            left = self._left
+            if left is None or left < len(piece):
+                return self._bounded(piece)
+            self._left = left - len(piece)
+            return piece
         text = self._half + piece
         self._half = ""
         if "\ud800" <= text[-1:] <= "\udbff":

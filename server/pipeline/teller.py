@@ -1,4 +1,4 @@
-"""Tells what replies have held back, for all replies of a pipeline: one clock instead of one each."""
+"""When the replies of a pipeline tell what they have: one clock for all of them instead of one each."""
 
 from __future__ import annotations
 
@@ -14,6 +14,8 @@ TICKS = 4
 SHARE = 7
 # Intervals that it waits at most: what told so long was a stop of the whole process.
 LONGEST = 10
+# The same without an interval, and how often the clock ticks then, in seconds.
+LONGEST_REST, TICK = 0.2, 0.001
 
 
 class Holding(Protocol):
@@ -29,13 +31,26 @@ class Teller:
     """Has replies told: a quarter of the interval late at most, unless an eighth of all time is spent on it.
 
     Args:
-        interval: Seconds between two chunks of one reply.
+        interval: Seconds between two chunks of one reply. At 0 each piece is told at once, as long as telling
+            takes no more than an eighth of all time, and otherwise together with those after it.
     """
 
     def __init__(self, interval: float) -> None:
         self.interval = interval
         self._holding: list[Holding] = []
         self._news = trio.Event()
+        # Without an interval: when what was told last was told, and when all of it has had its rest.
+        self._told_at = self._rested_at = -inf
+
+    def told(self, since: float) -> float:
+        """When a reply may tell again that has just told something, which it began at *since*."""
+        if self.interval:
+            return since + self.interval
+        now = trio.current_time()
+        began, self._told_at = max(since, self._told_at), now
+        rested_at = max(self._rested_at, began) + (1 + SHARE) * (now - began)
+        self._rested_at = min(rested_at, now + LONGEST_REST)
+        return self._rested_at
 
     def hold(self, reply: Holding) -> None:
         """Have *reply* tell when its moment has come."""
@@ -44,11 +59,11 @@ class Teller:
 
     async def run(self) -> None:
         """Look after them, for ever."""
-        rests_until = -inf
+        rests_until, tick = -inf, self.interval / TICKS or TICK
         while True:
             await self._news.wait()
             while self._holding:
-                await trio.sleep_until(max(trio.current_time() + self.interval / TICKS, rests_until))
+                await trio.sleep_until(max(trio.current_time() + tick, rests_until))
                 now = trio.current_time()
                 self._holding = [each for each in self._holding if each.tells_at > now or not each.tell(now)]
                 took = trio.current_time() - now

@@ -31,9 +31,9 @@ def encode(value: ServerFrame | MessageData) -> bytes:
     return orjson.dumps(_shape(value), _shape)
 
 
-def message_data(message: Message) -> MessageData:
-    """*message* as the wire shows it."""
-    return MessageData(message)
+def message_data(message: Message, offset: int | None = None) -> MessageData:
+    """*message* as the wire shows it; with *offset* for a client that knows so many code points of it."""
+    return MessageData(message) if offset is None else MessageData(message, message.content[offset:], offset)
 
 
 def timestamp(moment: datetime) -> str:

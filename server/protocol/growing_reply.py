@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import cache
+
 import orjson
 from attrs import evolve
 
@@ -23,12 +25,11 @@ class GrowingReply:
     """
 
     def __init__(self, session_type: SessionType, message: Message) -> None:
-        blank = encode(ResponseFrame(session_type, message_data(evolve(message, chain=(Plain(""),)))))
-        # The first two empty strings are `content` and the text of the chain's one component.
-        before, between, after = blank.split(b'""', 2)
-        self._before, self._between, self._after = before + b'"', b'"' + between + b'"', b'"' + after
-        delta = encode(ResponseFrame(session_type, DeltaData(message.id, "", 0)))
-        self._delta = delta.replace(b'""', b"%b").replace(b'"offset":0', b'"offset":%d')
+        self._session_type: SessionType = session_type
+        self._message = message
+        # What is around the text, once somebody wants to be told of all of it.
+        self._around: tuple[bytes, bytes, bytes] | None = None
+        self._delta = _delta_form(session_type)
         self._text = ""
         self._json = bytearray()
 
@@ -37,12 +38,19 @@ class GrowingReply:
 
         States may come in any order; one that does not go on from the longest so far is encoded anew.
         """
-        json = self._encoded(text)
-        return b"".join((self._before, json, self._between, json, self._after))
+        around = self._around
+        if around is None:
+            blank = evolve(self._message, chain=(Plain(""),))
+            # The first two empty strings are `content` and the text of the chain's one component.
+            frame = encode(ResponseFrame(self._session_type, message_data(blank)))
+            before, between, after = frame.split(b'""', 2)
+            around = self._around = before + b'"', b'"' + between + b'"', b'"' + after
+        json, (before, between, after) = self._encoded(text), around
+        return b"".join((before, json, between, json, after))
 
-    def delta(self, text: str, offset: int) -> bytes:
-        """The frame for a client that knows *offset* code points of *text*."""
-        return self._delta % (orjson.dumps(text[offset:]), offset)
+    def delta(self, more: str, offset: int) -> bytes:
+        """The frame that tells *more* to a client that knows *offset* code points."""
+        return self._delta % (self._message.id, orjson.dumps(more), offset)
 
     def _encoded(self, text: str) -> bytes | bytearray:
         if not text.startswith(self._text):
@@ -50,6 +58,13 @@ class GrowingReply:
         self._json += _inside(text[len(self._text) :])
         self._text = text
         return self._json
+
+
+@cache
+def _delta_form(session_type: SessionType) -> bytes:
+    """A frame of what is new, without the id of the reply, the text and its offset."""
+    frame = encode(ResponseFrame(session_type, DeltaData(0, "", 0)))
+    return frame.replace(b'"id":0', b'"id":%d').replace(b'""', b"%b").replace(b'"offset":0', b'"offset":%d')
 
 
 def _inside(text: str) -> bytes:

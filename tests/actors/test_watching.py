@@ -57,6 +57,25 @@ async def test_word_of_one_long_gone_comes_at_once() -> None:
     assert downs(watcher) == [Down("root/child", Stopped("enough"))]
 
 
+async def test_who_watches_no_more_hears_nothing(autojump_clock: MockClock) -> None:
+    """A word that changes nothing any more is a turn for nothing; other watchers hear as before."""
+    watcher, other = Part(), Part()
+    async with stage() as here:
+        for part, name in ((watcher, "watcher"), (other, "other")):
+            here.spawn(part, name)
+        ref, stays = here.spawn(Part(), "watched"), here.spawn(Part(), "stays")
+        await settle()
+        for part in (watcher, other):
+            part.now.watch(ref, lambda down: down)
+        watcher.now.watch(ref, lambda down: down)
+        watcher.now.unwatch(ref)
+        watcher.now.unwatch(stays)  # it was not watched
+        ref.stop()
+        await settle()
+
+    assert (len(downs(watcher)), len(downs(other))) == (0, 1)
+
+
 async def test_a_full_mailbox_does_not_lose_the_word() -> None:
     """It will not be said again."""
     watcher, gate = Part(Small), trio.Event()

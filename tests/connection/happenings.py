@@ -54,8 +54,8 @@ def added(seq: int, text: str = "Hi", id_: int = 1) -> Happened:
     return happened(MessageAdded(seq, said(text, id_, seq=seq)))
 
 
-def grew(text: str, told: int = 0, id_: int = 2) -> ReplyGrew:
-    return ReplyGrew("person", RunningReply(reply("", id_)), text, told)
+def grew(text: str, told: int = 0, id_: int = 2, pieces: tuple[str, ...] = ()) -> ReplyGrew:
+    return ReplyGrew("person", RunningReply(reply("", id_)), text, told, pieces)
 
 
 def ended(seq: int, text: str, told: int = 0, id_: int = 2, reason: str = "stop") -> Happened:

@@ -16,6 +16,7 @@ from hypothesis.stateful import (
 )
 
 from server.connection.outbox import Hole, Outbox
+from server.connection.wire import WHOLES
 from server.messages import Dialect, Event, Gap, Happened, ReplyGrew
 
 from .happenings import (
@@ -36,13 +37,13 @@ DIALECTS: tuple[Dialect, ...] = ("document", "cumulative", "delta")
 
 def outbox(dialect: Dialect = "delta", last: int = 0) -> Outbox:
     box = Outbox(dialect, GREETING)
-    assert box.frame(welcomed(last)) is not None
+    assert box.frames(welcomed(last)) is not None
     return box
 
 
 def frames(box: Outbox, *events: Event) -> list[Any]:
-    made = [box.frame(event) for event in events]
-    return [json.loads(frame.text)["data"] for frame in made if frame is not None]
+    made = [box.frames(event) for event in events]
+    return [json.loads(text)["data"] for each in made if each is not None for text in each.texts]
 
 
 def pieces(box: Outbox, *events: Event) -> list[tuple[int, str]]:
@@ -112,21 +113,48 @@ def test_offsets_count_code_points() -> None:
     assert pieces(outbox(), grew("🙂"), grew("🙂é🙂", 1)) == [(0, "🙂"), (1, "é🙂")]
 
 
+def test_each_piece_may_have_a_frame_of_its_own() -> None:
+    """They leave together, when there are very many to tell; a client sees each of them."""
+    event = grew("Once🙂 upon", 2, pieces=("ce", "🙂", " upon"))
+
+    assert pieces(outbox(), grew("On"), event) == [(0, "On"), (2, "ce"), (4, "🙂"), (5, " upon")]
+    assert [said["content"] for said in frames(outbox("document"), event)] == [
+        "Once",
+        "Once🙂",
+        "Once🙂 upon",
+    ]
+
+
+def test_who_knows_less_gets_what_was_left_out_in_one_frame() -> None:
+    """It is behind as it is."""
+    assert pieces(outbox(), grew("Once", 2, pieces=("c", "e"))) == [(0, "Once")]
+
+
+def test_a_long_text_is_not_told_again_for_each_piece() -> None:
+    """Thirty times a megabyte would leave in one write, and only the last of it would be looked at."""
+    text = "x" * WHOLES
+    box = outbox("document")
+
+    assert [len(said["content"]) for said in frames(box, grew(text, WHOLES - 2, pieces=("x", "x")))] == [
+        WHOLES
+    ]
+
+
 def test_those_who_know_the_same_share_one_encoding() -> None:
     """A thousand readers of one reply cost one encoding for each dialect."""
     first, second = outbox(), outbox()
     events = [grew("On"), grew("Once", 2), ended(1, "Once.", 4)]
 
     for event in events:
-        assert first.frame(event) is second.frame(event)
-        assert outbox("document").frame(event) is outbox("cumulative").frame(event)
+        assert first.frames(event) is second.frames(event)
+        assert outbox("document").frames(event) is outbox("cumulative").frames(event)
         assert set(event.encodings) == {"whole", "delta"}
 
 
 def test_one_that_knows_less_does_not_spoil_it_for_the_others() -> None:
     """Its frame is its own."""
     slow, fast = outbox(), outbox()
-    fast.frame(grew("On"))
+    fast.frames(grew("On"))
     event = grew("Once", 2)
 
     assert [pieces(slow, event), pieces(fast, event)] == [[(0, "Once")], [(2, "ce")]]
@@ -137,10 +165,10 @@ def test_no_chunk_comes_after_the_end(dialect: Dialect) -> None:
     """A reply is final once; the page would show it as running for ever."""
     box = outbox(dialect)
 
-    assert box.frame(ended(1, "Once")) is not None
-    assert box.frame(grew("On")) is None
-    assert box.frame(grew("Two", 0, 3)) is not None
-    assert box.frame(grew("On")) is None
+    assert box.frames(ended(1, "Once")) is not None
+    assert box.frames(grew("On")) is None
+    assert box.frames(grew("Two", 0, 3)) is not None
+    assert box.frames(grew("On")) is None
 
 
 @pytest.mark.parametrize("dialect", DIALECTS)
@@ -149,9 +177,9 @@ def test_a_fact_comes_once(dialect: Dialect, kind: str) -> None:
     """Read from the store, and told live besides."""
     box = outbox(dialect, last=4)
 
-    first = box.frame(happened(some_fact(kind, 5)))
+    first = box.frames(happened(some_fact(kind, 5)))
     assert (first is None) == (dialect == "document" and kind != "added")
-    assert [box.frame(happened(some_fact(kind, seq))) for seq in (5, 4, 1)] == [None] * 3
+    assert [box.frames(happened(some_fact(kind, seq))) for seq in (5, 4, 1)] == [None] * 3
 
 
 @pytest.mark.parametrize("dialect", DIALECTS)
@@ -159,41 +187,41 @@ def test_a_fact_comes_once(dialect: Dialect, kind: str) -> None:
 def test_a_hole_is_not_passed_over(dialect: Dialect, kind: str) -> None:
     """A client that is not told can't know; and what levels 0 and 1 are not told counts like the rest."""
     box = outbox(dialect, last=4)
-    box.frame(happened(some_fact(kind, 5)))
+    box.frames(happened(some_fact(kind, 5)))
 
     with pytest.raises(Hole) as hole:
-        box.frame(added(7))
+        box.frames(added(7))
     assert (hole.value.last, hole.value.seq) == (5, 7)
 
 
 def test_nothing_happens_before_the_welcome() -> None:
     """It says where the client begins."""
     with pytest.raises(Hole):
-        Outbox("cumulative", GREETING).frame(added(1))
+        Outbox("cumulative", GREETING).frames(added(1))
 
 
 @pytest.mark.parametrize("dialect", DIALECTS)
 def test_a_gap_is_gone_on_from(dialect: Dialect) -> None:
     """Also back: in another epoch, seqs begin anew."""
     box = outbox(dialect, last=40)
-    box.frame(Gap("e2.6", "unknown_epoch"))
+    box.frames(Gap("e2.6", "unknown_epoch"))
 
-    assert box.frame(added(6)) is None
-    assert box.frame(added(7)) is not None
+    assert box.frames(added(6)) is None
+    assert box.frames(added(7)) is not None
     with pytest.raises(Hole):
-        box.frame(added(41))
+        box.frames(added(41))
 
 
 def test_a_second_welcome_is_not_told() -> None:
     """The conversation crashed after its first, and was asked again."""
     box = outbox(last=4)
-    box.frame(added(5))
+    box.frames(added(5))
 
-    assert box.frame(welcomed(4)) is None
-    assert box.frame(welcomed(5)) is None
-    assert box.frame(added(6)) is not None
+    assert box.frames(welcomed(4)) is None
+    assert box.frames(welcomed(5)) is None
+    assert box.frames(added(6)) is not None
     with pytest.raises(Hole):
-        box.frame(welcomed(8))
+        box.frames(welcomed(8))
 
 
 class Telling(RuleBasedStateMachine):
@@ -249,13 +277,15 @@ class Telling(RuleBasedStateMachine):
         self.running, self.told = (self.ids, ""), 0
 
     @precondition(lambda self: self.running is not None)
-    @rule(more=st.text("ab🙂", max_size=3), streams=st.booleans())
-    def it_grows(self, more: str, streams: bool) -> None:
+    @rule(pieces=st.lists(st.text("ab🙂", max_size=3)), apart=st.booleans(), streams=st.booleans())
+    def it_grows(self, pieces: list[str], apart: bool, streams: bool) -> None:
         assert self.running is not None
         id_, text = self.running
+        more = "".join(pieces)
         self.running = (id_, text + more)
         if streams:
-            self._tell(grew(text + more, self.told, id_))
+            apart = apart and self.told == len(text)
+            self._tell(grew(text + more, self.told, id_, tuple(pieces) if apart else ()))
             self.told = len(text + more)
 
     @precondition(lambda self: self.running is not None)
@@ -313,13 +343,13 @@ class Telling(RuleBasedStateMachine):
     def the_socket_takes(self, count: int) -> None:
         for event in self.queue[:count]:
             try:
-                frame = self.box.frame(event)
+                frames = self.box.frames(event)
             except Hole:
                 assert self.lossy, "there is no hole"
                 self._comes_again()
                 return
-            if frame is not None:
-                self.client.hear(frame.text)
+            for text in frames.texts if frames is not None else ():
+                self.client.hear(text)
         del self.queue[:count]
 
     def _comes_again(self) -> None:

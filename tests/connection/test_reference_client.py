@@ -28,9 +28,9 @@ def client() -> Any:
 def tell(client: Any, dialect: Dialect, *events: Event) -> None:
     box = Outbox(dialect, GREETING)
     for event in events:
-        frame = box.frame(event)
-        if frame is not None:
-            client.hear(json.loads(frame.text))
+        frames = box.frames(event)
+        for text in frames.texts if frames is not None else ():
+            client.hear(json.loads(text))
 
 
 @pytest.mark.parametrize("dialect", ["document", "cumulative", "delta"])

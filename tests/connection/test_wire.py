@@ -46,8 +46,11 @@ REPLY = {**MESSAGE, "id": 2, "role": "assistant", "sender": {"id": "assistant", 
 
 
 def framed(event: Event, dialect: Dialect = "cumulative") -> Any:
-    frame = encoded(event, dialect, GREETING)
-    return None if frame is None else json.loads(frame.text)
+    frames = encoded(event, dialect, GREETING)
+    if frames is None:
+        return None
+    (text,) = frames.texts
+    return json.loads(text)
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ import trio
 from attrs import define, field
 from trio.testing import MockClock
 
-from server.pipeline.teller import LONGEST, SHARE, TICKS, Teller
+from server.pipeline.teller import LONGEST, LONGEST_REST, SHARE, TICK, TICKS, Teller
 
 INTERVAL = 0.02
 
@@ -38,8 +38,8 @@ class Held:
 
 
 @asynccontextmanager
-async def telling() -> AsyncIterator[Teller]:
-    teller = Teller(INTERVAL)
+async def telling(interval: float = INTERVAL) -> AsyncIterator[Teller]:
+    teller = Teller(interval)
     async with trio.open_nursery() as nursery:
         nursery.start_soon(teller.run)
         await trio.testing.wait_all_tasks_blocked()
@@ -100,3 +100,44 @@ async def test_a_stop_of_the_whole_process_is_no_reason_to_rest(clock: MockClock
         await reply.was_told.wait()
 
     assert trio.current_time() - began <= (LONGEST + 1) * INTERVAL
+
+
+def test_with_an_interval_a_reply_waits_for_it(clock: MockClock) -> None:
+    """However little telling took: what is told too often is read by nobody."""
+    assert Teller(INTERVAL).told(5.0) == 5.0 + INTERVAL
+
+
+async def test_without_an_interval_telling_leaves_most_of_the_time_to_others_too(clock: MockClock) -> None:
+    """Each that tells goes behind those before it, so that all together take no more than their share."""
+    teller = Teller(0)
+    began = trio.current_time()
+    for number in range(1, 4):
+        since = trio.current_time()
+        clock.jump(0.001)
+        assert teller.told(since) == pytest.approx(began + number * (SHARE + 1) * 0.001)
+
+
+async def test_without_an_interval_what_was_told_in_one_go_is_counted_once(clock: MockClock) -> None:
+    """The clock tells many that began, for it, at the same moment."""
+    teller = Teller(0)
+    since = trio.current_time()
+    for number in range(1, 4):
+        clock.jump(0.001)
+        assert teller.told(since) == pytest.approx(since + number * (SHARE + 1) * 0.001)
+
+
+async def test_without_an_interval_nobody_rests_for_long(clock: MockClock) -> None:
+    """A process that was stopped in the midst of telling is not silent for seven times as long."""
+    teller = Teller(0)
+    since = trio.current_time()
+    clock.jump(3600.0)
+    assert teller.told(since) == trio.current_time() + LONGEST_REST
+
+
+async def test_without_an_interval_what_is_held_is_told_soon(clock: MockClock) -> None:
+    """A millisecond later, if nobody has to rest."""
+    async with telling(0) as teller:
+        teller.hold(reply := Held(clock, tells_at=trio.current_time()))
+        began = trio.current_time()
+        await reply.was_told.wait()
+    assert reply.told == [pytest.approx(began + TICK)]

@@ -1,0 +1,29 @@
+"""Whether others had their turn: how often trio's loop has gone round."""
+
+from __future__ import annotations
+
+import trio
+
+
+class LoopTurns(trio.abc.Instrument):
+    """Counts the turns of trio's loop: whoever sees the count change has let others run."""
+
+    def __init__(self) -> None:
+        self.count = 0
+
+    def before_io_wait(self, timeout: float) -> None:
+        self.count += 1
+
+
+_of_the_loop: trio.lowlevel.RunVar[LoopTurns] = trio.lowlevel.RunVar("loop_turns")
+
+
+def loop_turns() -> LoopTurns:
+    """Those of the loop that runs; one count for all who look at it."""
+    try:
+        return _of_the_loop.get()
+    except LookupError:
+        turns = LoopTurns()
+        trio.lowlevel.add_instrument(turns)
+        _of_the_loop.set(turns)
+        return turns

@@ -1,0 +1,134 @@
+"""One reply being written: what a model may do to the server, and what it may not."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator
+from typing import Any
+
+import trio
+from structlog.testing import capture_logs
+from trio.testing import MockClock
+
+from actors import Actor, ActorSystem
+from server.chat import Turn
+from server.messages import ConversationMessage, ReplyChunk, ReplyFinished, WriteReply
+from server.pipeline import Finish, Model, PipelineSpec
+from server.pipeline.actor import Pipeline
+from server.pipeline.reply import TOGETHER, TURN_PIECES
+from tests.in_memory import Frame, Server, running
+
+from .turns import turn
+
+PIECES = [f"{number} " for number in range(10 * TOGETHER)]
+
+
+class Saying:
+    """Yields what it is given, without ever waiting; notes how far it has come."""
+
+    def __init__(self, *pieces: Any) -> None:
+        self.pieces = pieces
+        self.came = 0
+        self.closed = False
+
+    async def reply(self, turn: Turn) -> AsyncGenerator[str | Finish, None]:
+        try:
+            for piece in self.pieces:
+                self.came += 1
+                yield piece
+        finally:
+            self.closed = True
+
+    async def aclose(self) -> None: ...
+
+
+async def answer(server: Server) -> Frame:
+    client = await server.connect()
+    client.say("hello")
+    final: Frame = await client.final()
+    return final
+
+
+async def test_a_model_that_never_waits_stops_nobody_else() -> None:
+    """A Python function may be a loop; after a few pieces others run."""
+    model = Saying(*["a"] * 5 * TURN_PIECES)
+    seen = set()
+
+    async def look() -> None:
+        while not model.closed:
+            await trio.lowlevel.checkpoint()
+            seen.add(model.came // TURN_PIECES)
+
+    async with running(lambda: model) as server, trio.open_nursery() as nursery:
+        nursery.start_soon(look)
+        assert (await answer(server))["content"] == "a" * 5 * TURN_PIECES
+    assert len(seen) >= 5
+
+
+async def test_something_other_than_text_fails_the_reply(autojump_clock: MockClock) -> None:
+    """What came before it stays, and the log names the function and what it yielded."""
+    model = Saying("a", 5)
+    async with running(lambda: model) as server:
+        with capture_logs() as logs:
+            assert (await answer(server))["content"] == "a"
+    assert model.closed
+    assert any("Saying.reply yielded int, not str" in str(line.get("error")) for line in logs)
+
+
+async def test_nothing_follows_how_it_ended(autojump_clock: MockClock) -> None:
+    """Said by the model, it is the end, whatever the function would do after it."""
+    model = Saying("a", Finish("length", {"total_tokens": 1}), "b")
+    async with running(lambda: model) as server:
+        final = await answer(server)
+    assert (final["content"], final["finish_reason"], final["usage"]) == ("a", "length", {"total_tokens": 1})
+    assert model.closed
+
+
+class Hearing(Actor[ConversationMessage]):
+    """Stands for a conversation: has one reply written, and hears it."""
+
+    def __init__(self, model: Model, chunk_interval: float) -> None:
+        self.heard: list[ConversationMessage] = []
+        self._spec = PipelineSpec(
+            "p1", "model", lambda: model, idle_timeout=60, total_timeout=600, chunk_interval=chunk_interval
+        )
+
+    async def started(self) -> None:
+        pipeline = self.spawn(lambda: Pipeline(self._spec), name="pipeline")
+        await pipeline.ask(WriteReply(turn("hello"), 1, self.ref), timeout=5)
+
+    async def handle(self, message: ConversationMessage) -> None:
+        self.heard.append(message)
+        if isinstance(message, ReplyFinished):
+            self.stop()
+
+
+async def heard(model: Model, chunk_interval: float) -> tuple[list[ReplyChunk], str]:
+    """The chunks of a reply, and what its end adds."""
+    hearing = Hearing(model, chunk_interval)
+    await ActorSystem().run(lambda: hearing, name="hearing")
+    *chunks, end = hearing.heard
+    assert isinstance(end, ReplyFinished)
+    return [chunk for chunk in chunks if isinstance(chunk, ReplyChunk)], end.text
+
+
+async def test_without_an_interval_each_piece_is_told_apart() -> None:
+    """Several may be told in one go while there is much to do, but what a model says stays apart.
+
+    What came so late that the end says it too is not told before.
+    """
+    chunks, end = await heard(Saying(*PIECES), 0)
+    told = [piece for chunk in chunks for piece in chunk.pieces or (chunk.text,)]
+
+    assert told == PIECES[: len(told)]
+    assert end == "".join(PIECES[len(told) :])
+    assert all("".join(chunk.pieces) == chunk.text for chunk in chunks if chunk.pieces)
+    assert len(told) >= len(PIECES) - TOGETHER
+    assert max(len(chunk.pieces) for chunk in chunks) <= TOGETHER
+
+
+async def test_with_an_interval_pieces_are_told_together() -> None:
+    """A fast model does not make a frame of every word for every member."""
+    chunks, end = await heard(Saying(*PIECES), 0.02)
+
+    assert "".join(chunk.text for chunk in chunks) + end == "".join(PIECES)
+    assert not any(chunk.pieces for chunk in chunks)
