@@ -33,7 +33,7 @@ LONGEST = 2**20
 # A model that yields without waiting lets others run after so many pieces, or seconds.
 TURN_PIECES, TURN_SECONDS = 16, 0.004
 # So many pieces that are to be told in frames of their own are told together.
-TOGETHER = 32
+TOGETHER = 128
 
 
 class ReplyMessage:
@@ -137,7 +137,9 @@ class Reply(Actor[ReplyMessage]):
             self._teller.hold(self)
 
     def _rest(self) -> str:
-        """What was not told yet, for whoever tells it now."""
+        """What is left for the end to tell: joined, it needs no frame of its own."""
+        if not self._joins:
+            self.tell(trio.current_time())
         text = "".join(self._untold)
         self._untold.clear()
         return text
@@ -148,7 +150,6 @@ class Reply(Actor[ReplyMessage]):
         end: ReplyFinished | ReplyFailed
         try:
             finish = await self._in_time()
-            # What is left is not told as a chunk: a frame for what the next one says too is a frame too many.
             end = ReplyFinished(self._id, whole(finish.reason), _counts(finish.usage), self._rest())
         except PipelineError as error:
             log.warning("the pipeline failed", error=error)

@@ -11,7 +11,7 @@ import trio
 TICKS = 4
 # What telling took, so many times, is left to others before it goes on: to those who write the replies, above
 # all. When very many are written at once, each is told less often, but all are done sooner.
-SHARE = 7
+SHARE = 15
 # Intervals that it waits at most: what told so long was a stop of the whole process.
 LONGEST = 10
 # The same without an interval, and how often the clock ticks then, in seconds.
@@ -28,11 +28,11 @@ class Holding(Protocol):
 
 
 class Teller:
-    """Has replies told: a quarter of the interval late at most, unless an eighth of all time is spent on it.
+    """Has replies told: a quarter of the interval late at most, unless a sixteenth of the time goes into it.
 
     Args:
         interval: Seconds between two chunks of one reply. At 0 each piece is told at once, as long as telling
-            takes no more than an eighth of all time, and otherwise together with those after it.
+            takes no more than a sixteenth of all time, and otherwise together with those after it.
     """
 
     def __init__(self, interval: float) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator
+from itertools import pairwise
 from typing import Any
 
 import trio
@@ -19,7 +20,7 @@ from tests.in_memory import Frame, Server, running
 
 from .turns import turn
 
-PIECES = [f"{number} " for number in range(10 * TOGETHER)]
+PIECES = [f"{number} " for number in range(5 * TOGETHER)]
 
 
 class Saying:
@@ -50,18 +51,19 @@ async def answer(server: Server) -> Frame:
 
 async def test_a_model_that_never_waits_stops_nobody_else() -> None:
     """A Python function may be a loop; after a few pieces others run."""
-    model = Saying(*["a"] * 5 * TURN_PIECES)
-    seen = set()
+    model = Saying(*["a"] * 20 * TURN_PIECES)
+    seen = [0]
 
     async def look() -> None:
         while not model.closed:
             await trio.lowlevel.checkpoint()
-            seen.add(model.came // TURN_PIECES)
+            seen.append(model.came)
 
     async with running(lambda: model) as server, trio.open_nursery() as nursery:
         nursery.start_soon(look)
-        assert (await answer(server))["content"] == "a" * 5 * TURN_PIECES
-    assert len(seen) >= 5
+        assert (await answer(server))["content"] == "a" * len(model.pieces)
+    # Between two of its turns may be one of theirs, before or after.
+    assert max(after - before for before, after in pairwise(seen)) <= 2 * TURN_PIECES
 
 
 async def test_something_other_than_text_fails_the_reply(autojump_clock: MockClock) -> None:
@@ -112,17 +114,12 @@ async def heard(model: Model, chunk_interval: float) -> tuple[list[ReplyChunk], 
 
 
 async def test_without_an_interval_each_piece_is_told_apart() -> None:
-    """Several may be told in one go while there is much to do, but what a model says stays apart.
-
-    What came so late that the end says it too is not told before.
-    """
+    """Many may be told in one go while there is much to do, but what a model says stays apart."""
     chunks, end = await heard(Saying(*PIECES), 0)
-    told = [piece for chunk in chunks for piece in chunk.pieces or (chunk.text,)]
 
-    assert told == PIECES[: len(told)]
-    assert end == "".join(PIECES[len(told) :])
+    assert [piece for chunk in chunks for piece in chunk.pieces or (chunk.text,)] == PIECES
+    assert end == ""
     assert all("".join(chunk.pieces) == chunk.text for chunk in chunks if chunk.pieces)
-    assert len(told) >= len(PIECES) - TOGETHER
     assert max(len(chunk.pieces) for chunk in chunks) <= TOGETHER
 
 
