@@ -51,10 +51,11 @@ from server.protocol import (
 from .actor import DISCONNECTED
 from .missed import Missed
 from .patience import PATIENCE, insist
+from .rfc6455 import text_frame
 from .session import Pongs, Session, wait_closed
 from .socket_port import Bounds, Socket
 from .straight import StraightTransport
-from .transport import AsgiTransport, Frames, Receive, Scope, Send, Transport
+from .transport import AsgiTransport, Receive, Scope, Send, Transport
 
 log: FilteringBoundLogger = structlog.get_logger(__name__)
 
@@ -284,7 +285,7 @@ def _header(scope: Scope, name: bytes) -> str | None:
 
 
 async def _turn_away(error: BadOpening, transport: Transport) -> None:
-    await transport.send(Frames(encode(ErrorFrame(error.text, error.code))))
+    await transport.send(text_frame(encode(ErrorFrame(error.text, error.code))))
     await transport.close(error.close_code, error.text)
     await wait_closed(transport)
 

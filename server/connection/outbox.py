@@ -18,7 +18,6 @@ from server.messages import (
     Welcomed,
 )
 
-from .transport import Frames
 from .wire import WHOLE, Greeting, encoded, encoded_delta
 
 
@@ -52,8 +51,8 @@ class Outbox:
         self._told = 0
         self._ended = True
 
-    def frames(self, event: Event) -> Frames | None:
-        """The text frames to write for *event*; `None` if there is nothing to say.
+    def frames(self, event: Event) -> bytes | None:
+        """What to write for *event*, one text frame or several; `None` if there is nothing to say.
 
         Raises:
             Hole: Something before it is missing.
@@ -78,7 +77,7 @@ class Outbox:
                 return None
         elif isinstance(event, Gap):
             self._last = _seq_of(event.cursor)
-        made: Frames | None = event.encodings.get(WHOLE)  # nearly always, in a fan-out
+        made: bytes | None = event.encodings.get(WHOLE)  # nearly always, in a fan-out
         return encoded(event, self._dialect, self._greeting) if made is None else made
 
     def _enters(self, cursor: str) -> bool:
@@ -96,12 +95,12 @@ class Outbox:
 
     def _reply_frames(
         self, event: ReplyGrew | Happened, reply: int, length: int, *, final: bool
-    ) -> Frames | None:
+    ) -> bytes | None:
         if not final and (reply < self._reply or (reply == self._reply and self._ended)):
             return None  # it has had its end
         if self._dialect != "delta":
             self._reply, self._ended = reply, final
-            made: Frames | None = event.encodings.get(WHOLE)
+            made: bytes | None = event.encodings.get(WHOLE)
             return encoded(event, self._dialect, self._greeting) if made is None else made
         known = self._told if reply == self._reply else 0
         # A conversation that crashed may have gone back to fewer than were told: then they are told again.

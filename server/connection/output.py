@@ -82,7 +82,7 @@ class Output(Outbox, Later):
                     return message
                 if made is None:
                     return None
-            data = made.data
+            data = made
         elif isinstance(message, Control):
             data = message.data
         else:

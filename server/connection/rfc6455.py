@@ -7,7 +7,7 @@ few steps; what comes in pieces is kept in a `_Partial`, which most sockets neve
 from __future__ import annotations
 
 import codecs
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 from attrs import frozen
 
@@ -62,6 +62,28 @@ def frame(opcode: int, payload: bytes) -> bytes:
     if size < 2**16:
         return bytes((_FINAL | opcode, 126, size >> 8, size & 0xFF)) + payload
     return bytes((_FINAL | opcode, 127)) + size.to_bytes(8, "big") + payload
+
+
+def text_frame(payload: bytes) -> bytes:
+    """The frame of one text."""
+    size = len(payload)
+    return _SHORT_TEXTS[size] + payload if size < len(_SHORT_TEXTS) else frame(TEXT, payload)
+
+
+_SHORT_TEXTS = [frame(TEXT, b"")[:1] + bytes((size,)) for size in range(126)]
+"""How they begin, by their size."""
+
+
+def texts(frames: bytes) -> Iterator[str]:
+    """What the text frames of a server say, whole ones in a row."""
+    at = 0
+    while at < len(frames):
+        size, at = frames[at + 1], at + 2
+        if size > _LONGEST_CONTROL:
+            width = 2 if size == 126 else 8
+            size, at = int.from_bytes(frames[at : at + width], "big"), at + width
+        yield frames[at : at + size].decode()
+        at += size
 
 
 def close_frame(code: int | None, reason: str = "") -> bytes:

@@ -14,7 +14,6 @@ import trio
 from .output import Output
 from .rfc6455 import POLICY, PONG, Broken, Closed, Happening, Parser, Ping, close_frame, frame
 from .socket_port import Bounds, Socket
-from .transport import Frames
 
 # Bytes of one read: little enough that many talkative peers take turns; and of one within a long message.
 READ, LONG_READ = 2**14, 2**16
@@ -74,8 +73,8 @@ class StraightTransport:
 
     # -- writing
 
-    async def send(self, frames: Frames) -> None:
-        await self.output.write(frames.data)
+    async def send(self, frames: bytes) -> None:
+        await self.output.write(frames)
 
     async def close(self, code: int | None, reason: str) -> None:
         if self._says_goodbye:

@@ -6,36 +6,12 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, MutableMapping, Sequence
 from typing import Any, Protocol
 
-from .rfc6455 import TEXT, frame
+from .rfc6455 import texts
 
 Scope = MutableMapping[str, Any]
 AsgiEvent = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[AsgiEvent]]
 Send = Callable[[AsgiEvent], Awaitable[None]]
-
-
-class Frames:
-    """One text frame, or several in a row, made once for all the sockets that get them.
-
-    Attributes:
-        data: As they stand on the wire.
-    """
-
-    __slots__ = ("_sizes", "data")
-
-    def __init__(self, *payloads: bytes) -> None:
-        frames = [frame(TEXT, payload) for payload in payloads]
-        self.data = b"".join(frames)
-        self._sizes = [(len(whole), len(payload)) for whole, payload in zip(frames, payloads, strict=True)]
-
-    @property
-    def texts(self) -> list[str]:
-        """What they say."""
-        texts, end = [], 0
-        for whole, payload in self._sizes:
-            end += whole
-            texts.append(self.data[end - payload : end].decode())
-        return texts
 
 
 class Transport(Protocol):
@@ -48,7 +24,9 @@ class Transport(Protocol):
 
     at_once: Callable[[Sequence[str | bytes]], int] | None
 
-    async def send(self, frames: Frames) -> None: ...
+    async def send(self, frames: bytes) -> None:
+        """Write text frames, whole ones, as they stand on the wire."""
+
     async def close(self, code: int | None, reason: str) -> None:
         """Say goodbye. `receive` comes to its end soon after."""
 
@@ -64,8 +42,8 @@ class AsgiTransport:
         self._send = send
         self.at_once: Callable[[Sequence[str | bytes]], int] | None = None
 
-    async def send(self, frames: Frames) -> None:
-        for text in frames.texts:
+    async def send(self, frames: bytes) -> None:
+        for text in texts(frames):
             await self._send({"type": "websocket.send", "text": text})
 
     async def close(self, code: int | None, reason: str) -> None:

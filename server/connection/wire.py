@@ -50,7 +50,7 @@ from server.protocol import (
     timestamp,
 )
 
-from .transport import Frames
+from .rfc6455 import text_frame
 
 WHOLE = "whole"
 """The name of an event's encoding that every dialect shares; a reply's has another for `delta`."""
@@ -68,10 +68,10 @@ class Greeting:
     max_message_size: int
 
 
-def encoded(event: Event, dialect: Dialect, greeting: Greeting) -> Frames | None:
+def encoded(event: Event, dialect: Dialect, greeting: Greeting) -> bytes | None:
     """The text frames for *event*, encoded once for all the sockets it goes to; `None` if there are none."""
     name = WHOLE
-    made: Frames | None = event.encodings.get(name)
+    made: bytes | None = event.encodings.get(name)
     if made is None and _is_of_level_2(event):
         if dialect == "document":
             return None
@@ -79,26 +79,26 @@ def encoded(event: Event, dialect: Dialect, greeting: Greeting) -> Frames | None
         made = event.encodings.get(name)
     if made is None:
         if isinstance(event, ReplyGrew):
-            made = Frames(*_wholes(event))
+            made = b"".join(map(text_frame, _wholes(event)))
         else:
-            made = Frames(encode(_frame(event, greeting)))
+            made = text_frame(encode(_frame(event, greeting)))
         event.encodings[name] = made
     return made
 
 
-def encoded_delta(event: ReplyGrew | Happened, offset: int, *, shared: bool) -> Frames:
+def encoded_delta(event: ReplyGrew | Happened, offset: int, *, shared: bool) -> bytes:
     """The frames that bring a client that knows *offset* code points of the reply up to date.
 
     *shared* if that is what most clients know: then they are encoded once.
     """
-    made: Frames | None = event.encodings.get("delta") if shared else None
+    made: bytes | None = event.encodings.get("delta") if shared else None
     if made is None:
         if isinstance(event, Happened):
-            made = Frames(_final_delta(event, offset))
+            made = text_frame(_final_delta(event, offset))
         elif shared and event.pieces:
-            made = Frames(*_deltas(event))
+            made = b"".join(map(text_frame, _deltas(event)))
         else:
-            made = Frames(_growing(event).delta(event.text[offset:], offset))
+            made = text_frame(_growing(event).delta(event.text[offset:], offset))
         if shared:
             event.encodings["delta"] = made
     return made

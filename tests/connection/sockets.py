@@ -11,8 +11,8 @@ import trio
 
 from actors import ActorRef, ActorSystem, Supervisor
 from server.connection import Connections, Greeting
+from server.connection.rfc6455 import texts
 from server.connection.straight import StraightTransport
-from server.connection.transport import Frames
 from server.messages import Adopt, ConnectionMessage, ConnectionsMessage, Dialect
 
 from .happenings import GREETING
@@ -37,10 +37,10 @@ class GatedTransport:
         for _ in range(frames):
             self._gate.release()
 
-    async def send(self, frames: Frames) -> None:
+    async def send(self, frames: bytes) -> None:
         if not self._is_open:
             await self._gate.acquire()
-        self.frames += frames.texts
+        self.frames += texts(frames)
 
     async def close(self, code: int | None, reason: str) -> None:
         await trio.lowlevel.checkpoint()

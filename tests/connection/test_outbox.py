@@ -16,6 +16,7 @@ from hypothesis.stateful import (
 )
 
 from server.connection.outbox import Hole, Outbox
+from server.connection.rfc6455 import texts
 from server.connection.wire import WHOLES
 from server.messages import Dialect, Event, Gap, Happened, ReplyGrew
 
@@ -43,7 +44,7 @@ def outbox(dialect: Dialect = "delta", last: int = 0) -> Outbox:
 
 def frames(box: Outbox, *events: Event) -> list[Any]:
     made = [box.frames(event) for event in events]
-    return [json.loads(text)["data"] for each in made if each is not None for text in each.texts]
+    return [json.loads(text)["data"] for each in made if each is not None for text in texts(each)]
 
 
 def pieces(box: Outbox, *events: Event) -> list[tuple[int, str]]:
@@ -348,7 +349,7 @@ class Telling(RuleBasedStateMachine):
                 assert self.lossy, "there is no hole"
                 self._comes_again()
                 return
-            for text in frames.texts if frames is not None else ():
+            for text in texts(frames or b""):
                 self.client.hear(text)
         del self.queue[:count]
 

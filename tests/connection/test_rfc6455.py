@@ -24,6 +24,8 @@ from server.connection.rfc6455 import (
     Ping,
     close_frame,
     frame,
+    text_frame,
+    texts,
 )
 from tests.listener import raw
 from tests.listener.violations import VIOLATIONS
@@ -334,6 +336,16 @@ def test_a_frame_of_ours_is_read_by_another_library(opcode: int, content: bytes 
             for event in events
         )
         assert found == payload
+
+
+@given(st.lists(st.integers(0, 300) | st.sampled_from([125, 126, 2**16 - 1, 2**16, 2**16 + 1])))
+def test_text_frames_in_a_row_say_what_was_put_into_them(sizes: list[int]) -> None:
+    """The same bytes go to a straight socket, and text by text to another server's."""
+    said = ["é" * (size // 2) + "x" * (size % 2) for size in sizes]
+    frames = [text_frame(text.encode()) for text in said]
+
+    assert frames == [frame(TEXT, text.encode()) for text in said]
+    assert list(texts(b"".join(frames))) == said
 
 
 @given(st.integers(1000, 4999), st.text(max_size=200))

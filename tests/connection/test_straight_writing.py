@@ -47,7 +47,7 @@ def size_of(text: str) -> int:
     """Bytes of the frame that announces *text*."""
     made = wire.encoded(Announced(text, NOON), "cumulative", wire.Greeting(1, 1))
     assert made is not None
-    return len(made.data)
+    return len(made)
 
 
 async def read(it: Line, done: Callable[[], bool]) -> None:

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from server.connection.rfc6455 import texts
 from server.connection.wire import encoded
 from server.messages import (
     Acked,
@@ -49,7 +50,7 @@ def framed(event: Event, dialect: Dialect = "cumulative") -> Any:
     frames = encoded(event, dialect, GREETING)
     if frames is None:
         return None
-    (text,) = frames.texts
+    (text,) = texts(frames)
     return json.loads(text)
 
 
