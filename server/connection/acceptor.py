@@ -49,9 +49,9 @@ from server.protocol import (
 )
 
 from .actor import DISCONNECTED
+from .framing import text_frame
 from .missed import Missed
 from .patience import PATIENCE, insist
-from .rfc6455 import text_frame
 from .session import Pongs, Session, wait_closed
 from .socket_port import Bounds, Socket
 from .straight import StraightTransport

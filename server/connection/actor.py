@@ -33,10 +33,10 @@ from server.messages import (
 )
 from server.protocol import CloseCode
 
+from .framing import PING, frame
 from .heartbeat import Heartbeat, Watched
 from .outbox import Hole, Outbox
 from .output import Control, Unwritten
-from .rfc6455 import PING, frame
 from .straight import StraightTransport
 from .transport import Transport
 from .wire import Greeting

@@ -1,25 +1,25 @@
-"""WebSocket frames (RFC 6455): from a client's bytes to what they mean, and back. Pure.
+"""A client's WebSocket frames (RFC 6455): from its bytes to what they mean. Pure.
 
-A server's half, without extensions. What comes in one piece, as nearly everything does, is taken apart with a
-few steps; what comes in pieces is kept in a `_Partial`, which most sockets never need.
+A server's half, without extensions; `framing.py` is the way back. What comes in one piece, as nearly
+everything does, is taken apart with a few steps; what comes in pieces is kept in a `_Partial`, which most
+sockets never need.
 """
 
 from __future__ import annotations
 
 import codecs
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 from attrs import frozen
+
+from .framing import BINARY, CLOSE, FINAL, LONGEST_CONTROL, PING, PONG, TEXT
 
 try:
     from websockets.speedups import apply_mask
 except ImportError:  # there is no wheel for this machine
     from websockets.utils import apply_mask
 
-TEXT, BINARY, CLOSE, PING, PONG = 0x1, 0x2, 0x8, 0x9, 0xA
-_FINAL = 0x80
 _MASKED = 0x80
-_LONGEST_CONTROL = 125
 # Frames without a byte in one message; the limit of its size does not bound them.
 _EMPTY_FRAMES = 10_000
 # Bytes of an unfinished message that its socket may hold whatever the others hold.
@@ -52,46 +52,6 @@ class Broken:
 
 Happening = str | bytes | Ping | Closed | Broken
 """A text message, a binary one, or one of the others. Pongs mean nothing."""
-
-
-def frame(opcode: int, payload: bytes) -> bytes:
-    """One whole frame of a server."""
-    size = len(payload)
-    if size < 126:
-        return bytes((_FINAL | opcode, size)) + payload
-    if size < 2**16:
-        return bytes((_FINAL | opcode, 126, size >> 8, size & 0xFF)) + payload
-    return bytes((_FINAL | opcode, 127)) + size.to_bytes(8, "big") + payload
-
-
-def text_frame(payload: bytes) -> bytes:
-    """The frame of one text."""
-    size = len(payload)
-    return _SHORT_TEXTS[size] + payload if size < len(_SHORT_TEXTS) else frame(TEXT, payload)
-
-
-_SHORT_TEXTS = [frame(TEXT, b"")[:1] + bytes((size,)) for size in range(126)]
-"""How they begin, by their size."""
-
-
-def texts(frames: bytes) -> Iterator[str]:
-    """What the text frames of a server say, whole ones in a row."""
-    at = 0
-    while at < len(frames):
-        size, at = frames[at + 1], at + 2
-        if size > _LONGEST_CONTROL:
-            width = 2 if size == 126 else 8
-            size, at = int.from_bytes(frames[at : at + width], "big"), at + width
-        yield frames[at : at + size].decode()
-        at += size
-
-
-def close_frame(code: int | None, reason: str = "") -> bytes:
-    """A Close; a reason that is too long for one is cut."""
-    if code is None:
-        return frame(CLOSE, b"")
-    said = reason.encode()[: _LONGEST_CONTROL - 2].decode(errors="ignore").encode()
-    return frame(CLOSE, code.to_bytes(2, "big") + said)
 
 
 class _Partial:
@@ -210,7 +170,7 @@ class Parser:
                 happened.append(Broken(PROTOCOL_ERROR))  # not the shortest form
                 return 2
         mask = data[body - 4 : body]
-        if first == _FINAL | TEXT and body + size <= end and self._partial is None and size <= self._limit:
+        if first == FINAL | TEXT and body + size <= end and self._partial is None and size <= self._limit:
             try:
                 happened.append(apply_mask(data[body : body + size], mask).decode())
             except UnicodeDecodeError:
@@ -250,7 +210,7 @@ class Parser:
             partial = self._partial = _Partial(opcode)
         if len(partial.data) + size > self._limit:
             return TOO_BIG
-        partial.mask, partial.missing, partial.whole = mask, size, bool(first & _FINAL)
+        partial.mask, partial.missing, partial.whole = mask, size, bool(first & FINAL)
         if size == 0 and not partial.whole:
             partial.empty += 1
             if partial.empty > _EMPTY_FRAMES:
@@ -310,8 +270,8 @@ _LAST = frozenset({Closed, Broken})
 
 
 def _control_fault(first: int, size: int) -> int | None:
-    whole = first & 0xF0 == _FINAL
-    if whole and first & 0x0F in _OPCODES and size <= _LONGEST_CONTROL:
+    whole = first & 0xF0 == FINAL
+    if whole and first & 0x0F in _OPCODES and size <= LONGEST_CONTROL:
         return None
     return PROTOCOL_ERROR
 

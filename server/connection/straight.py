@@ -11,8 +11,9 @@ from math import inf
 
 import trio
 
+from .framing import PONG, close_frame, frame
 from .output import Output
-from .rfc6455 import POLICY, PONG, Broken, Closed, Happening, Parser, Ping, close_frame, frame
+from .rfc6455 import POLICY, Broken, Closed, Happening, Parser, Ping
 from .socket_port import Bounds, Socket
 
 # Bytes of one read: little enough that many talkative peers take turns; and of one within a long message.

@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, MutableMapping, Sequence
 from typing import Any, Protocol
 
-from .rfc6455 import texts
+from .framing import texts
 
 Scope = MutableMapping[str, Any]
 AsgiEvent = MutableMapping[str, Any]

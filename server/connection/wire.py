@@ -50,7 +50,7 @@ from server.protocol import (
     timestamp,
 )
 
-from .rfc6455 import text_frame
+from .framing import text_frame
 
 WHOLE = "whole"
 """The name of an event's encoding that every dialect shares; a reply's has another for `delta`."""

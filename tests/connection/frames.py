@@ -7,7 +7,8 @@ from typing import Any
 from attrs import frozen
 from hypothesis import strategies as st
 
-from server.connection.rfc6455 import BINARY, CLOSE, PING, PONG, TEXT, Closed, Happening, Ping
+from server.connection.framing import BINARY, CLOSE, PING, PONG, TEXT
+from server.connection.rfc6455 import Closed, Happening, Ping
 
 
 @frozen

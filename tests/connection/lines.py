@@ -10,7 +10,7 @@ import trio
 from attrs import define, field
 
 from actors import ActorRef
-from server.connection.rfc6455 import CLOSE, TEXT
+from server.connection.framing import CLOSE, TEXT
 from server.connection.socket_port import Bounds
 from server.connection.straight import StraightTransport
 from server.messages import ConnectionMessage, Dialect

@@ -11,7 +11,7 @@ import trio
 
 from actors import ActorRef, ActorSystem, Supervisor
 from server.connection import Connections, Greeting
-from server.connection.rfc6455 import texts
+from server.connection.framing import texts
 from server.connection.straight import StraightTransport
 from server.messages import Adopt, ConnectionMessage, ConnectionsMessage, Dialect
 

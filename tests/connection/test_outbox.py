@@ -15,8 +15,8 @@ from hypothesis.stateful import (
     rule,
 )
 
+from server.connection.framing import texts
 from server.connection.outbox import Hole, Outbox
-from server.connection.rfc6455 import texts
 from server.connection.wire import WHOLES
 from server.messages import Dialect, Event, Gap, Happened, ReplyGrew
 

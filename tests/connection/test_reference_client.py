@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from server.connection import rfc6455
+from server.connection.framing import texts
 from server.connection.outbox import Outbox
 from server.messages import Dialect, Event, Gap
 
@@ -30,7 +30,7 @@ def tell(client: Any, dialect: Dialect, *events: Event) -> None:
     box = Outbox(dialect, GREETING)
     for event in events:
         frames = box.frames(event)
-        for text in rfc6455.texts(frames or b""):
+        for text in texts(frames or b""):
             client.hear(json.loads(text))
 
 

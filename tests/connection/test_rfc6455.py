@@ -12,21 +12,8 @@ from wsproto.connection import Connection, ConnectionState
 from wsproto.events import CloseConnection, Message
 from wsproto.events import Ping as WsprotoPing
 
-from server.connection.rfc6455 import (
-    BINARY,
-    CLOSE,
-    PING,
-    TEXT,
-    Broken,
-    Closed,
-    Happening,
-    Parser,
-    Ping,
-    close_frame,
-    frame,
-    text_frame,
-    texts,
-)
+from server.connection.framing import BINARY, CLOSE, PING, TEXT, close_frame, frame, text_frame, texts
+from server.connection.rfc6455 import Broken, Closed, Happening, Parser, Ping
 from tests.listener import raw
 from tests.listener.violations import VIOLATIONS
 

@@ -16,7 +16,7 @@ from trio.testing import MockClock, wait_all_tasks_blocked
 
 from actors import FanOut, MailboxFull
 from server.connection import wire
-from server.connection.rfc6455 import CLOSE, PING, PONG, TEXT, frame
+from server.connection.framing import CLOSE, PING, PONG, TEXT, frame
 from server.connection.socket_port import Bounds
 from server.connection.transport import AsgiTransport
 from server.messages import (

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from server.connection.rfc6455 import texts
+from server.connection.framing import texts
 from server.connection.wire import encoded
 from server.messages import (
     Acked,

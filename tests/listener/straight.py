@@ -9,8 +9,8 @@ from typing import Any
 
 import trio
 
+from server.connection.framing import BINARY, PING, TEXT, frame
 from server.connection.heartbeat import Heartbeat
-from server.connection.rfc6455 import BINARY, PING, TEXT, frame
 from server.connection.socket_port import Bounds
 from server.connection.straight import StraightTransport
 from tests.listener import apps
