@@ -103,7 +103,9 @@ class _Round(Generic[M]):
         self._sender = here.get()
         self._envelope = envelope = Envelope(message, first._recipient.clock())
         envelope.began_at = envelope.sent_at
-        self._entry = Shared(envelope, first._front)
+        # The others, it is to be hoped, have shared the entries before, too.
+        self._before = first._front.shared
+        self._entry = Shared(envelope, self._before)
         self._delivery = Delivery(envelope, first)
         self._deliveries = first._recipient.deliveries
         self._begun: list[tuple[ActorRef[M], Later]] = []
@@ -114,7 +116,7 @@ class _Round(Generic[M]):
         """Have it consumed, or put into mailboxes after what *rounds* leave; note the rest in *untold*."""
         envelope, entry, delivery, begun = self._envelope, self._entry, self._delivery, self._begun
         message: M = envelope.message
-        before = entry.before
+        before = self._before
         around = tuple(self._deliveries)
         token = here.set(delivery)
         self._deliveries.append(delivery)
@@ -130,14 +132,14 @@ class _Round(Generic[M]):
                         left = consumer.consume(message)
                     except Exception as error:
                         # Its own doing, and not the trouble of whoever told it something.
-                        ref._recipient.ledger.note_shared(entry)
+                        ref._recipient.ledger.note_shared(entry, before)
                         ref._recipient.crash_consuming(envelope, error)
                         continue
                     if left is not message:
                         if front.shared is before:
                             front.shared = entry  # as `note_shared`, without a call
                         else:
-                            ref._recipient.ledger.note_shared(entry)
+                            ref._recipient.ledger.note_shared(entry, before)
                         if left is None:
                             continue
                         if isinstance(left, Later):

@@ -42,18 +42,22 @@ class Shared:
 
     Telling the same thousand actors again and again, this spares looking at the accounts of each of them,
     which are rarely in the processor's caches: a ledger whose newest entry is *before* takes note of the next
-    by pointing to it.
+    by pointing to it. So an entry stands for all before it, too.
 
-    Args:
-        first: Of one of them. The others, it is to be hoped, have shared the entries before, too.
+    Attributes:
+        counts: How many messages there were so far, by their classes.
+        recent: The newest of them, in their order.
+        length: How many there were.
     """
 
-    __slots__ = ("before", "envelope", "length")
+    __slots__ = ("counts", "length", "recent")
 
-    def __init__(self, envelope: Envelope, first: Front) -> None:
-        before = first.shared
-        if before is not None and before.length == RECENT:
-            before = None
-        self.envelope = envelope
-        self.before: Shared | None = before
-        self.length: int = 1 if before is None else before.length + 1
+    def __init__(self, envelope: Envelope, before: Shared | None) -> None:
+        if before is None:
+            self.length = 1
+            self.counts = {envelope.type: 1}
+            self.recent: tuple[Envelope, ...] = (envelope,)
+        else:
+            self.length = before.length + 1
+            self.counts = {**before.counts, envelope.type: before.counts.get(envelope.type, 0) + 1}
+            self.recent = (*before.recent[1 - RECENT :], envelope)

@@ -60,10 +60,22 @@ class Ledger:
         front: Where the newest of the entries that are shared with others is kept.
     """
 
-    __slots__ = ("_counts", "_front", "_recent", "busy", "crashed", "crashes", "expired", "restarts")
+    __slots__ = (
+        "_before",
+        "_counts",
+        "_front",
+        "_recent",
+        "busy",
+        "crashed",
+        "crashes",
+        "expired",
+        "restarts",
+    )
 
     def __init__(self, front: Front) -> None:
         self._front = front
+        # The shared entry before the first that is its own.
+        self._before: Shared | None = None
         self._counts: dict[type, int] = {}
         self.busy = 0.0
         self.expired = 0
@@ -108,24 +120,24 @@ class Ledger:
             del recent[0]
         recent.append(envelope)
 
-    def note_shared(self, entry: Shared) -> None:
-        """Enter a message that others have taken as well, at once."""
-        if self._front.shared is not entry.before:
+    def note_shared(self, entry: Shared, before: Shared | None) -> None:
+        """Enter a message that others have taken as well, at once; *before* it came others, of theirs."""
+        if self._front.shared is not before:
             self._settle()
-            if entry.before is not None:
-                self.note_consumed(entry.envelope)
-                return
+            self._before = before
         self._front.shared = entry
 
     def _settle(self) -> None:
-        """Make the entries that are shared its own."""
+        """Make the entries that are shared its own, but for those before its first."""
         entry, self._front.shared = self._front.shared, None
-        entries = []
-        while entry is not None:
-            entries.append(entry.envelope)
-            entry = entry.before
-        for envelope in reversed(entries):
-            self.note_consumed(envelope)
+        before, self._before = self._before, None
+        if entry is None:
+            return
+        length, known = (0, {}) if before is None else (before.length, before.counts)
+        for kind, count in entry.counts.items():
+            if new := count - known.get(kind, 0):
+                self._counts[kind] = self._counts.get(kind, 0) + new
+        self._recent = [*(self._recent or ()), *entry.recent[length - entry.length :]][-RECENT:]
 
     def note_crash(self, at: float, error: BaseException, envelope: Envelope | None) -> None:
         kind, cause = (None, 0) if envelope is None else (envelope.kind, envelope.id)
