@@ -83,9 +83,9 @@ class Plan:
         latency: The longest a store call usually takes, before and again after.
         moods: What models may do besides answering.
         storm: How long things go wrong.
-        facts_a_page: How many facts a newcomer reads at once.
         weather: What the network is like.
         turns: Whether members are told in turns even if they are only two, and one a turn.
+        apart: Whether each piece of a reply has a frame of its own, though several leave together.
     """
 
     seed: int
@@ -97,7 +97,6 @@ class Plan:
     latency: float
     moods: tuple[str, ...]
     storm: float
-    facts_a_page: int
     mailbox: int
     queue: int
     drain: float
@@ -105,6 +104,7 @@ class Plan:
     trims: bool
     weather: Weather
     turns: bool
+    apart: bool
 
 
 def plan_of(seed: int) -> Plan:
@@ -123,7 +123,6 @@ def plan_of(seed: int) -> Plan:
         latency=dice.choice([0.002, 0.02, 0.2]),
         moods=_some(dice, MOODS),
         storm=dice.choice([3.0, 6.0, 12.0]),
-        facts_a_page=dice.choice([1, 2, 5, 200]),
         mailbox=dice.choice([16, 32, 256]),
         queue=dice.choice([1, 2, 16]),
         drain=dice.choice([0.0, 0.5, 3.0]),
@@ -135,6 +134,7 @@ def plan_of(seed: int) -> Plan:
             stalls=not calm and dice.random() < 0.5,
         ),
         turns=dice.random() < 0.5,
+        apart=dice.random() < 0.5,
     )
 
 

@@ -62,6 +62,7 @@ def specs_of(plan: Plan, moods: Moods, journal: Journal) -> list[PipelineSpec]:
             partial(Moody, plan.seed, plan.moods, moods, journal),
             idle_timeout=IDLE_TIMEOUT,
             total_timeout=TOTAL_TIMEOUT,
+            chunk_interval=0.0 if plan.apart else 0.02,
             unheard=0.5 if name == "unheard" else None,
             resumes=name == "resuming",
         )

@@ -17,6 +17,8 @@ from actors import ActorError
 from actors.testing import run_seeded
 from server.connection.socket_port import Socket
 from server.conversation import members, telling
+from server.pipeline import reply
+from server.pipeline.teller import Teller
 from server.protocol import timestamp
 from server.storage import Store
 from server.telemetry.logs import route_to_logging
@@ -43,6 +45,8 @@ SEED = "SIMULATION_SEED"
 # In virtual seconds: how long it may take until all is calm, with every model as slow as it may be.
 CALM = 900.0
 LASTING = 4
+# How long a reply that was told has to rest, where others are told meanwhile.
+REST = 0.3
 
 Stage = Callable[["Run"], None]
 """Something a test changes in a run before it begins."""
@@ -57,7 +61,7 @@ def given_seed() -> int | None:
 def simulate(seed: int, *stages: Stage) -> Journal:
     """The book of that seed's run; its findings are the laws that it broke."""
     plan = plan_of(seed)
-    with _quiet() as crashes, _turns(plan):
+    with _quiet() as crashes, _circumstances(plan):
         try:
             return run_seeded(_live, plan, crashes, stages, seed=seed)
         except BaseException as error:
@@ -66,12 +70,16 @@ def simulate(seed: int, *stages: Stage) -> Journal:
 
 
 @contextmanager
-def _turns(plan: Plan) -> Iterator[None]:
+def _circumstances(plan: Plan) -> Iterator[None]:
+    """What comes of having much to do, in a run that has little; and no time passes in which it is done."""
     with pytest.MonkeyPatch.context() as patch:
         if plan.turns:
             patch.setattr(members, "FEW", 1)
             patch.setattr(telling, "TURN", 1)
             patch.setattr(telling, "MOST", 2)
+        if plan.apart:
+            patch.setattr(Teller, "told", lambda teller, since: since + REST)
+            patch.setattr(reply, "TOGETHER", 3)
         yield
 
 
