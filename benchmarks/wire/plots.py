@@ -135,11 +135,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
     asked = parser.parse_args(arguments)
     matplotlib.rcParams.update({"svg.hashsalt": "wire", "font.family": "sans-serif"})
     if asked.wire.exists():
-        _save(wire(Results.load(asked.wire)), asked.directory / "wire.svg")
+        _save(wire(Results.load(asked.wire)), asked.directory / "performance-wire.svg")
     if asked.growth.exists():
         results = Results.load(asked.growth)
         for name in our_names(results):
-            _save(growth(results, name), asked.directory / f"growth-{name}.svg")
+            of_whom = "" if name == "triologue" else f"-{name}"
+            _save(growth(results, name), asked.directory / f"performance-growth{of_whom}.svg")
 
 
 if __name__ == "__main__":

@@ -328,8 +328,14 @@ static void post(void) {
     write_all(&fan.poster, request, (size_t)length);
 }
 
+static void dial_poster(void) {
+    fan.poster.fd = dial(0);
+    fan.poster.state = CONNECTING;
+    watch(EPOLL_CTL_ADD, fan.poster.fd, EPOLLOUT, &fan.poster);
+}
+
 static void trigger(nanoseconds due) {
-    if (asked.post && fan.posts_open) {
+    if (asked.post && (fan.posts_open || fan.poster.state == CONNECTING)) {
         fan.wanted = true; /* one request at a time on a connection */
         return;
     }
@@ -352,6 +358,13 @@ static size_t response_size(const char *text, size_t size) {
     return size >= whole ? whole : 0;
 }
 
+static void trigger_if_wanted(void) {
+    if (fan.wanted) {
+        fan.wanted = false;
+        trigger(now());
+    }
+}
+
 static void posted(void) {
     static char response[8192];
     static size_t held;
@@ -369,9 +382,11 @@ static void posted(void) {
         return;
     held = 0;
     fan.posts_open = 0;
-    if (fan.wanted) {
-        fan.wanted = false;
-        trigger(now());
+    if (strcasestr(response, "\r\nconnection: close")) { /* servers bound the requests of a connection */
+        close(fan.poster.fd);
+        dial_poster();
+    } else {
+        trigger_if_wanted();
     }
 }
 
@@ -543,6 +558,7 @@ static void turn_once(nanoseconds until) {
         if (c == &fan.poster && c->state == CONNECTING) {
             c->state = READY;
             watch(EPOLL_CTL_MOD, c->fd, EPOLLIN, c);
+            trigger_if_wanted();
         } else if (c == &fan.poster) {
             posted();
         } else if (c->state == CONNECTING) {
@@ -615,8 +631,7 @@ static void hold_all(void) {
 
 static void measure(void) {
     if (asked.post) {
-        fan.poster.fd = dial(0);
-        watch(EPOLL_CTL_ADD, fan.poster.fd, EPOLLOUT, &fan.poster);
+        dial_poster();
         while (fan.poster.state == CONNECTING)
             turn_once(now() + 100000000u);
     }
