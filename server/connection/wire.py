@@ -56,7 +56,7 @@ WHOLE = "whole"
 """The name of an event's encoding that every dialect shares; a reply's has another for `delta`."""
 LEVEL_2 = "level 2"
 """The same, of an event that is not told in the dialect of the document."""
-WHOLES = 2**15
+WHOLES = 2**13
 """A text so far is told for each piece while all of them have fewer characters together."""
 
 

@@ -97,8 +97,8 @@ class RunningReply:
 class ReplyGrew(Event):
     """A reply that says *text* by now, of which *told* code points were told before.
 
-    What came since is told in one frame; in several, with its end in each of *pieces*, if there are any. Of
-    several events the newest is enough.
+    What came since is told in one frame, or, to who knows what was told before, in one for each of *pieces*,
+    if there are any. Of several events the newest is enough.
     """
 
     session_type: SessionType

@@ -32,7 +32,7 @@ class PythonModel:
         self._function = _found(function)
 
     def reply(self, turn: Turn) -> AsyncGenerator[str | Finish, None]:
-        """What the function yields, and raises; it may be anything."""
+        """What the function yields, and raises; anything but text and a `Finish` fails the reply."""
         return self._function(turn)
 
     async def aclose(self) -> None:

@@ -77,7 +77,7 @@ class Reply(Actor[ReplyMessage]):
         self._untold: list[str] = []
         self._is_held = False
         self.tells_at = -inf
-        """The next chunk is not told before this moment."""
+        """The teller does not tell the next chunk before this moment."""
         self._heard_at = inf
         self._pulling = trio.CancelScope()
         self._late = ""
@@ -113,15 +113,18 @@ class Reply(Actor[ReplyMessage]):
         """Tell what was not told yet; false if the conversation has no room for it now."""
         untold = self._untold
         if untold:
-            pieces = () if self._joins or len(untold) == 1 else tuple(untold)
+            apart = not self._joins and 1 < len(untold) <= TOGETHER
+            pieces = tuple(untold) if apart else ()
             try:
                 self._reply_to.tell_nowait(ReplyChunk(self._id, "".join(untold), pieces))
             except MailboxFull:
+                if len(untold) > TOGETHER:
+                    untold[:] = ["".join(untold)]
                 return False
             except RecipientStopped:
                 self.stop()
             untold.clear()
-            self.tells_at = self._teller.told(now)
+            self.tells_at = self._teller.rest_after(now)
         self._is_held = False
         return True
 
@@ -131,7 +134,7 @@ class Reply(Actor[ReplyMessage]):
         if self._is_held:
             if not self._joins and len(self._untold) % TOGETHER == 0:
                 self.tell(self._heard_at)
-                self._is_held = True  # until the teller has looked
+                self._is_held = True  # the teller still has it in its list
         elif self._heard_at < self.tells_at or not self.tell(self._heard_at):
             self._is_held = True
             self._teller.hold(self)
@@ -171,18 +174,14 @@ class Reply(Actor[ReplyMessage]):
         finish, text = Finish(), ReplyText(LONGEST)
         stream, now = self._model.reply(self._turn), trio.lowlevel.current_clock().current_time
         loop = loop_turns()
-        its_turn, its_end, left = -1, 0.0, 0
         try:
             async with aclosing(stream):
                 self._heard_at = now()
+                its_turn, its_end, left = loop.count, self._heard_at + TURN_SECONDS, TURN_PIECES
                 async for piece in stream:
                     heard_at = now()
                     if its_turn != loop.count:
                         its_turn, its_end, left = loop.count, heard_at + TURN_SECONDS, TURN_PIECES
-                    left -= 1
-                    if left <= 0 or heard_at >= its_end:
-                        # The model may be a loop that never waits; the server must not stand still for it.
-                        await trio.lowlevel.checkpoint()
                     if isinstance(piece, Finish):
                         finish = piece
                         break
@@ -193,6 +192,11 @@ class Reply(Actor[ReplyMessage]):
                         self._add(more)
                     if text.cut:
                         return Finish("length")
+                    left -= 1
+                    if left <= 0 or heard_at >= its_end:
+                        # The model may be a loop that never waits; the server must not stand still for it.
+                        await trio.lowlevel.checkpoint()
+                        its_turn, its_end, left = loop.count, now() + TURN_SECONDS, TURN_PIECES
         finally:
             self._heard_at = inf
             if rest := text.close():

@@ -32,7 +32,8 @@ class Teller:
 
     Args:
         interval: Seconds between two chunks of one reply. At 0 each piece is told at once, as long as telling
-            takes no more than a sixteenth of all time, and otherwise together with those after it.
+            takes no more than a sixteenth of all time, and otherwise together with those after it; what
+            many members are told in turns, beside it, is not counted.
     """
 
     def __init__(self, interval: float) -> None:
@@ -42,8 +43,8 @@ class Teller:
         # Without an interval: when what was told last was told, and when all of it has had its rest.
         self._told_at = self._rested_at = -inf
 
-    def told(self, since: float) -> float:
-        """When a reply may tell again that has just told something, which it began at *since*."""
+    def rest_after(self, since: float) -> float:
+        """Until when a reply rests that has just told something, which it began at *since*."""
         if self.interval:
             return since + self.interval
         now = trio.current_time()
@@ -67,5 +68,5 @@ class Teller:
                 now = trio.current_time()
                 self._holding = [each for each in self._holding if each.tells_at > now or not each.tell(now)]
                 took = trio.current_time() - now
-                rests_until = now + took + min(SHARE * took, LONGEST * self.interval)
+                rests_until = now + took + min(SHARE * took, LONGEST * self.interval or LONGEST_REST)
             self._news = trio.Event()

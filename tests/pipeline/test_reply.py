@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable
 from itertools import pairwise
 from typing import Any
 
@@ -15,7 +15,7 @@ from server.chat import Turn
 from server.messages import ConversationMessage, ReplyChunk, ReplyFinished, WriteReply
 from server.pipeline import Finish, Model, PipelineSpec
 from server.pipeline.actor import Pipeline
-from server.pipeline.reply import TOGETHER, TURN_PIECES
+from server.pipeline.reply import TOGETHER, TURN_PIECES, TURN_SECONDS
 from tests.in_memory import Frame, Server, running
 
 from .turns import turn
@@ -24,16 +24,18 @@ PIECES = [f"{number} " for number in range(5 * TOGETHER)]
 
 
 class Saying:
-    """Yields what it is given, without ever waiting; notes how far it has come."""
+    """Yields what it is given, computing for each, without ever waiting; notes how far it has come."""
 
-    def __init__(self, *pieces: Any) -> None:
+    def __init__(self, *pieces: Any, compute: Callable[[], None] = lambda: None) -> None:
         self.pieces = pieces
+        self.compute = compute
         self.came = 0
         self.closed = False
 
     async def reply(self, turn: Turn) -> AsyncGenerator[str | Finish, None]:
         try:
             for piece in self.pieces:
+                self.compute()
                 self.came += 1
                 yield piece
         finally:
@@ -66,6 +68,32 @@ async def test_a_model_that_never_waits_stops_nobody_else() -> None:
     assert max(after - before for before, after in pairwise(seen)) <= 2 * TURN_PIECES
 
 
+async def test_a_model_that_computes_for_long_lets_others_run_after_each_piece(
+    autojump_clock: MockClock,
+) -> None:
+    """It holds up the loop while it computes, but not for longer than that."""
+    model = Saying(*["a"] * 20, compute=lambda: autojump_clock.jump(2 * TURN_SECONDS))
+    seen = [0]
+
+    async def look() -> None:
+        while not model.closed:
+            await trio.lowlevel.checkpoint()
+            seen.append(model.came)
+
+    async with running(lambda: model) as server, trio.open_nursery() as nursery:
+        nursery.start_soon(look)
+        await answer(server)
+    assert max(after - before for before, after in pairwise(seen)) <= 2
+
+
+async def test_what_was_said_before_the_time_was_up_stays(autojump_clock: MockClock) -> None:
+    """It was yielded: somebody may have counted on it."""
+    model = Saying("a", "b", "c", compute=lambda: autojump_clock.jump(250.0))  # of 600 that it has
+    async with running(lambda: model) as server:
+        final = await answer(server)
+    assert (final["content"], final["finish_reason"]) == ("abc", "error")
+
+
 async def test_something_other_than_text_fails_the_reply(autojump_clock: MockClock) -> None:
     """What came before it stays, and the log names the function and what it yielded."""
     model = Saying("a", 5)
@@ -88,8 +116,11 @@ async def test_nothing_follows_how_it_ended(autojump_clock: MockClock) -> None:
 class Hearing(Actor[ConversationMessage]):
     """Stands for a conversation: has one reply written, and hears it."""
 
-    def __init__(self, model: Model, chunk_interval: float) -> None:
+    capacity = 4
+
+    def __init__(self, model: Model, chunk_interval: float, takes: float) -> None:
         self.heard: list[ConversationMessage] = []
+        self._takes = takes
         self._spec = PipelineSpec(
             "p1", "model", lambda: model, idle_timeout=60, total_timeout=600, chunk_interval=chunk_interval
         )
@@ -99,14 +130,15 @@ class Hearing(Actor[ConversationMessage]):
         await pipeline.ask(WriteReply(turn("hello"), 1, self.ref), timeout=5)
 
     async def handle(self, message: ConversationMessage) -> None:
+        await trio.sleep(self._takes)
         self.heard.append(message)
         if isinstance(message, ReplyFinished):
             self.stop()
 
 
-async def heard(model: Model, chunk_interval: float) -> tuple[list[ReplyChunk], str]:
-    """The chunks of a reply, and what its end adds."""
-    hearing = Hearing(model, chunk_interval)
+async def heard(model: Model, chunk_interval: float, takes: float = 0) -> tuple[list[ReplyChunk], str]:
+    """The chunks of a reply, and what its end adds, where handling a message *takes* so many seconds."""
+    hearing = Hearing(model, chunk_interval, takes)
     await ActorSystem().run(lambda: hearing, name="hearing")
     *chunks, end = hearing.heard
     assert isinstance(end, ReplyFinished)
@@ -120,6 +152,15 @@ async def test_without_an_interval_each_piece_is_told_apart() -> None:
     assert [piece for chunk in chunks for piece in chunk.pieces or (chunk.text,)] == PIECES
     assert end == ""
     assert all("".join(chunk.pieces) == chunk.text for chunk in chunks if chunk.pieces)
+    assert max(len(chunk.pieces) for chunk in chunks) <= TOGETHER
+
+
+async def test_what_a_conversation_has_no_room_for_is_joined(autojump_clock: MockClock) -> None:
+    """It may be very much by the time there is room: a frame for each piece would be too many."""
+    model = Saying(*PIECES, compute=lambda: autojump_clock.jump(0.001))
+    chunks, end = await heard(model, 0, takes=0.2)
+
+    assert "".join(chunk.text for chunk in chunks) + end == "".join(PIECES)
     assert max(len(chunk.pieces) for chunk in chunks) <= TOGETHER
 
 

@@ -104,7 +104,7 @@ async def test_a_stop_of_the_whole_process_is_no_reason_to_rest(clock: MockClock
 
 def test_with_an_interval_a_reply_waits_for_it(clock: MockClock) -> None:
     """However little telling took: what is told too often is read by nobody."""
-    assert Teller(INTERVAL).told(5.0) == 5.0 + INTERVAL
+    assert Teller(INTERVAL).rest_after(5.0) == 5.0 + INTERVAL
 
 
 async def test_without_an_interval_telling_leaves_most_of_the_time_to_others_too(clock: MockClock) -> None:
@@ -114,7 +114,7 @@ async def test_without_an_interval_telling_leaves_most_of_the_time_to_others_too
     for number in range(1, 4):
         since = trio.current_time()
         clock.jump(0.001)
-        assert teller.told(since) == pytest.approx(began + number * (SHARE + 1) * 0.001)
+        assert teller.rest_after(since) == pytest.approx(began + number * (SHARE + 1) * 0.001)
 
 
 async def test_without_an_interval_what_was_told_in_one_go_is_counted_once(clock: MockClock) -> None:
@@ -123,15 +123,15 @@ async def test_without_an_interval_what_was_told_in_one_go_is_counted_once(clock
     since = trio.current_time()
     for number in range(1, 4):
         clock.jump(0.001)
-        assert teller.told(since) == pytest.approx(since + number * (SHARE + 1) * 0.001)
+        assert teller.rest_after(since) == pytest.approx(since + number * (SHARE + 1) * 0.001)
 
 
 async def test_without_an_interval_nobody_rests_for_long(clock: MockClock) -> None:
-    """A process that was stopped in the midst of telling is not silent for seven times as long."""
+    """A process that was stopped in the midst of telling is not silent for many times as long."""
     teller = Teller(0)
     since = trio.current_time()
     clock.jump(3600.0)
-    assert teller.told(since) == trio.current_time() + LONGEST_REST
+    assert teller.rest_after(since) == trio.current_time() + LONGEST_REST
 
 
 async def test_without_an_interval_what_is_held_is_told_soon(clock: MockClock) -> None:

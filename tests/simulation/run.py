@@ -78,7 +78,7 @@ def _circumstances(plan: Plan) -> Iterator[None]:
             patch.setattr(telling, "TURN", 1)
             patch.setattr(telling, "MOST", 2)
         if plan.apart:
-            patch.setattr(Teller, "told", lambda teller, since: since + REST)
+            patch.setattr(Teller, "rest_after", lambda teller, since: since + REST)
             patch.setattr(reply, "TOGETHER", 3)
         yield
 
