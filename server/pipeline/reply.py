@@ -42,14 +42,13 @@ class ReplyMessage:
 
 @frozen
 class Listen(ReplyMessage):
-    """Time to look whether the model is silent: has nothing come since that moment?"""
+    """Time to look whether the model is silent: has nothing come since that moment?
+
+    Or, if it is the *last* moment, whether it has come to its end.
+    """
 
     since: float
-
-
-@frozen
-class Overdue(ReplyMessage):
-    """The whole reply has taken too long."""
+    last: bool
 
 
 class Reply(Actor[ReplyMessage]):
@@ -83,29 +82,29 @@ class Reply(Actor[ReplyMessage]):
         self._late = ""
 
     async def started(self) -> None:
+        self._ends_at = self.now() + self._total_timeout
         self._listen()
-        self.after(self._total_timeout, Overdue())
         self.start_task(self._write, name="write")
 
     async def handle(self, message: ReplyMessage) -> None:
         match message:
-            case Listen():
-                if message.since == self._heard_at < inf:
-                    self._give_up(f"was silent for {self._idle_timeout:g} s")
-                else:
-                    self._listen()
-            case Overdue():
+            case Listen(last=True):
                 self._give_up(f"took longer than {self._total_timeout:g} s")
+            case Listen() if message.since == self._heard_at < inf:
+                self._give_up(f"was silent for {self._idle_timeout:g} s")
+            case Listen():
+                self._listen()
 
     def _give_up(self, late: str) -> None:
-        self._late = self._late or late
+        self._late = late
         self._pulling.cancel()
 
     def _listen(self) -> None:
-        """Look at it again when the model would have been silent for too long."""
-        since = self._heard_at
-        heard_for = self.now() - since if since < inf else 0.0
-        self.after(self._idle_timeout - heard_for, Listen(since))
+        """Look at it again when the model would have been silent for too long, or its time is up."""
+        now, since = self.now(), self._heard_at
+        silent_at = (since if since < inf else now) + self._idle_timeout
+        last = self._ends_at <= silent_at
+        self.after(min(self._ends_at, silent_at) - now, Listen(since, last))
 
     # -- telling
 
@@ -128,14 +127,13 @@ class Reply(Actor[ReplyMessage]):
         self._is_held = False
         return True
 
-    def _add(self, text: str) -> None:
-        """Tell *text*, now or as soon as the teller, or the conversation, allows."""
-        self._untold.append(text)
+    def _tell_soon(self) -> None:
+        """Tell what was not told yet, now or as soon as the teller, or the conversation, allows."""
         if self._is_held:
             if not self._joins and len(self._untold) % TOGETHER == 0:
-                self.tell(self._heard_at)
+                self.tell(trio.current_time())
                 self._is_held = True  # the teller still has it in its list
-        elif self._heard_at < self.tells_at or not self.tell(self._heard_at):
+        elif self._heard_at < self.tells_at or not self.tell(trio.current_time()):
             self._is_held = True
             self._teller.hold(self)
 
@@ -171,25 +169,31 @@ class Reply(Actor[ReplyMessage]):
         raise ReplyTimedOut(self._late)
 
     async def _pull(self) -> Finish:
-        finish, text = Finish(), ReplyText(LONGEST)
-        stream, now = self._model.reply(self._turn), trio.lowlevel.current_clock().current_time
+        # As little as may be is done for each piece: what waits for others is nearly all that a reply takes.
+        finish, text, untold = Finish(), ReplyText(LONGEST), self._untold
+        stream, now = self._model.reply(self._turn), trio.current_time
         loop = loop_turns()
         try:
             async with aclosing(stream):
                 self._heard_at = now()
                 its_turn, its_end, left = loop.count, self._heard_at + TURN_SECONDS, TURN_PIECES
                 async for piece in stream:
-                    heard_at = now()
                     if its_turn != loop.count:
-                        its_turn, its_end, left = loop.count, heard_at + TURN_SECONDS, TURN_PIECES
-                    if isinstance(piece, Finish):
+                        its_turn, heard_at = loop.count, loop.began
+                        its_end, left = heard_at + TURN_SECONDS, TURN_PIECES
+                    else:
+                        heard_at = now()
+                    if isinstance(piece, str):
+                        if more := text.feed(piece):
+                            self._heard_at = heard_at
+                            untold.append(more)
+                            if not (self._is_held and self._joins):
+                                self._tell_soon()
+                    elif isinstance(piece, Finish):
                         finish = piece
                         break
-                    if not isinstance(piece, str):
+                    else:
                         raise PipelineError(f"{_name_of(stream)} yielded {type(piece).__name__}, not str")
-                    if more := text.feed(piece):
-                        self._heard_at = heard_at
-                        self._add(more)
                     if text.cut:
                         return Finish("length")
                     left -= 1
