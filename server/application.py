@@ -145,8 +145,9 @@ def _spare_the_collector() -> None:
     gc.collect()
     gc.freeze()
     # What we leave behind is freed without the collector, so its work is to look at what is new and stays:
-    # some hundred objects of each socket that comes, or of each message under way. 10,000 take it three
-    # milliseconds, and what outlives that it does not look at again before there were three million: that
-    # takes long, but ten thousand sockets come without it, and what libraries leak in cycles is collected
-    # before it amounts to some hundred megabytes.
-    gc.set_threshold(10_000, 300, 9)
+    # some hundred objects of each socket that comes, and of each message under way. As many as two hundred
+    # messages have, which are soon over, are left alone; more take it nine milliseconds. What outlives that
+    # it does not look at again before there were three million: that takes long, but ten thousand sockets
+    # come without it, and what libraries leak in cycles is collected before it amounts to some hundred
+    # megabytes.
+    gc.set_threshold(30_000, 100, 9)
