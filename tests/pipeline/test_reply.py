@@ -5,15 +5,16 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator, Callable
 from itertools import pairwise
 from typing import Any
+from unittest.mock import Mock
 
+import pytest
 import trio
-from structlog.testing import capture_logs
 from trio.testing import MockClock
 
 from actors import Actor, ActorSystem
 from server.chat import Turn
 from server.messages import ConversationMessage, ReplyChunk, ReplyFinished, WriteReply
-from server.pipeline import Finish, Model, PipelineSpec
+from server.pipeline import Finish, Model, PipelineSpec, reply
 from server.pipeline.actor import Pipeline
 from server.pipeline.reply import TOGETHER, TURN_PIECES, TURN_SECONDS
 from tests.in_memory import Frame, Server, running
@@ -94,14 +95,17 @@ async def test_what_was_said_before_the_time_was_up_stays(autojump_clock: MockCl
     assert (final["content"], final["finish_reason"]) == ("abc", "error")
 
 
-async def test_something_other_than_text_fails_the_reply(autojump_clock: MockClock) -> None:
+async def test_something_other_than_text_fails_the_reply(
+    autojump_clock: MockClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """What came before it stays, and the log names the function and what it yielded."""
-    model = Saying("a", 5)
+    model, log = Saying("a", 5), Mock()
+    monkeypatch.setattr(reply, "log", log)
     async with running(lambda: model) as server:
-        with capture_logs() as logs:
-            assert (await answer(server))["content"] == "a"
+        assert (await answer(server))["content"] == "a"
     assert model.closed
-    assert any("Saying.reply yielded int, not str" in str(line.get("error")) for line in logs)
+    (line,) = log.warning.call_args_list
+    assert str(line.kwargs["error"]) == "Saying.reply yielded int, not str"
 
 
 async def test_nothing_follows_how_it_ended(autojump_clock: MockClock) -> None:
