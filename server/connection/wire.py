@@ -79,8 +79,7 @@ def encoded(event: Event, dialect: Dialect, greeting: Greeting) -> bytes | None:
         made = event.encodings.get(name)
     if made is None:
         if isinstance(event, ReplyGrew):
-            wholes = _wholes(event) if event.pieces else [_growing(event).whole(event.text)]
-            made = b"".join(map(text_frame, wholes))
+            made = b"".join(map(text_frame, _wholes(event)))
         else:
             made = text_frame(encode(_frame(event, greeting)))
         event.encodings[name] = made
