@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Callable
-from itertools import pairwise
+from itertools import chain, pairwise, repeat
 from typing import Any
 from unittest.mock import Mock
 
@@ -85,11 +85,14 @@ async def test_a_model_that_computes_for_long_lets_others_run_after_each_piece(
 
 
 async def test_what_was_said_before_the_time_was_up_stays(autojump_clock: MockClock) -> None:
-    """It was yielded: somebody may have counted on it."""
-    model = Saying("a", "b", "c", compute=lambda: autojump_clock.jump(250.0))  # of 600 that it has
+    """All that was yielded: somebody may have counted on it."""
+    # Of the 600 s that it has; then slowly, for it takes some turns of the loop until it is stopped.
+    takes = chain([299.5, 299.5], repeat(0.1))
+    model = Saying(*PIECES, compute=lambda: autojump_clock.jump(next(takes)))
     async with running(lambda: model) as server:
         final = await answer(server)
-    assert (final["content"], final["finish_reason"]) == ("abc", "error")
+    assert model.came < len(PIECES)
+    assert (final["content"], final["finish_reason"]) == ("".join(PIECES[: model.came]), "error")
 
 
 async def test_something_other_than_text_fails_the_reply(
