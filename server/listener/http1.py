@@ -16,7 +16,7 @@ from hypercorn.protocol.events import Data, Request, Response
 from hypercorn.protocol.events import Event as StreamEvent
 from hypercorn.protocol.h11 import STREAM_ID, H11Protocol, H11WSConnection
 from hypercorn.protocol.http_stream import HTTPStream
-from hypercorn.typing import AppWrapper, ConnectionState, WorkerContext
+from hypercorn.typing import AppWrapper, ConnectionState, H11SendableEvent, WorkerContext
 
 from .app_task import ConnectionTasks
 from .websocket import WebSocket
@@ -50,8 +50,10 @@ class Http1(H11Protocol):
         client: tuple[str, int] | None,
         server: tuple[str, int] | None,
     ) -> None:
-        super().__init__(app, config, context, tasks, state, ssl, client, server, connection.protocol_send)
+        super().__init__(app, config, context, tasks, state, ssl, client, server, self._pass_on)
         self._peer = connection
+        self._unsent = b""
+        self._is_head = False
         self._tasks = tasks
         self._websocket: WebSocket | None = None
 
@@ -94,6 +96,23 @@ class Http1(H11Protocol):
         if isinstance(event, Response) and event.status_code >= 200 and self._is_last():
             event = Response(event.stream_id, [*event.headers, (b"connection", b"close")], event.status_code)
         await super().stream_send(event)
+
+    async def _send_h11_event(self, event: H11SendableEvent) -> None:
+        # The head of an answer leaves with what comes next, as ASGI allows: one write instead of two or three.
+        self._is_head = isinstance(event, h11.Response)
+        await super()._send_h11_event(event)
+
+    async def _pass_on(self, event: Event) -> None:
+        """Have *event* done to the connection, after what waits to be sent."""
+        if isinstance(event, RawData):
+            self._unsent += event.data
+            if self._is_head:
+                return
+        unsent, self._unsent = self._unsent, b""
+        if unsent:
+            await self._peer.protocol_send(RawData(unsent))
+        if not isinstance(event, RawData):
+            await self._peer.protocol_send(event)
 
     def _is_last(self) -> bool:
         # A body that nobody reads is in the way of the next request (fault 8).

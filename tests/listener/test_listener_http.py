@@ -127,6 +127,18 @@ async def test_half_a_request_is_not_waited_for(half: bytes, autojump_clock: tri
     assert await converse(guarded, half) == b""
 
 
+async def test_an_answer_leaves_in_one_write() -> None:
+    """Its head needs no packet of its own, and its peer wakes up once."""
+    ours, theirs = trio.socket.socketpair(socket.AF_UNIX)
+    async with trio.open_nursery() as nursery, Raw(trio.SocketStream(theirs)) as peer:
+        nursery.start_soon(guarded, trio.SocketStream(ours))
+        await peer.send(GET)
+        answer = await theirs.recv(2**16)
+        assert answer.startswith(b"HTTP/1.1 200")
+        assert answer.endswith(b'\r\n\r\n"hello"')
+        nursery.cancel_scope.cancel()
+
+
 async def test_a_second_head_has_as_long_as_the_first(autojump_clock: trio.testing.MockClock) -> None:
     """What was sent before it does not buy more time."""
     autojump_clock.autojump_threshold = 0.01
