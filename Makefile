@@ -28,7 +28,7 @@ lint: $(VENV)/.lint  ## What CI checks before the tests.
 bench: $(VENV)/.bench  ## The server on the wire beside its peers, in a few minutes. Needs cc, and node for one of them.
 	$(BIN)/python -m benchmarks.wire.run --short
 
-bench-full: $(VENV)/.bench  ## The same with all that takes long, how cost grows, fairness, and pictures: two hours.
+bench-full: $(VENV)/.bench  ## The same with all that takes long, how cost grows, fairness, and pictures: half an hour.
 	$(BIN)/python -m benchmarks.wire.run
 	$(BIN)/python -m benchmarks.wire.growth
 	$(BIN)/python -m benchmarks.wire.fairness

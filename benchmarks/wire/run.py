@@ -42,9 +42,9 @@ def _arguments() -> argparse.Namespace:
     names = [work.name for work in WORKLOADS]
     parser.add_argument("--work", action="append", choices=names, help="repeatable")
     parser.add_argument("--among", action="append", metavar="PEER", help="repeatable; `nobody`: no peers")
-    parser.add_argument("--short", action="store_true", help="two rounds, a second each")
+    parser.add_argument("--short", action="store_true", help="two rounds, without what takes long")
     if parser.parse_args().short:
-        parser.set_defaults(rounds=2, seconds=1.0, warm_up=0.5)
+        parser.set_defaults(rounds=2)
         names = [name for name in names if name not in _LONG]
     arguments = parser.parse_args()
     arguments.work = arguments.work or names

@@ -54,7 +54,7 @@ def measure(
 
 
 def arguments_parser(
-    description: str | None, output: Path, *, rounds: int = 3, seconds: float = 3.0
+    description: str | None, output: Path, *, rounds: int = 3, seconds: float = 1.2
 ) -> argparse.ArgumentParser:
     """For what `measure` heeds, with these defaults."""
     parser = argparse.ArgumentParser(
@@ -66,7 +66,7 @@ def arguments_parser(
     parser.add_argument("--python", default=sys.executable, help="the interpreter that our servers run in")
     parser.add_argument("--rounds", type=int, default=rounds)
     parser.add_argument("--seconds", type=float, default=seconds, help="for each measurement")
-    parser.add_argument("--warm-up", type=float, default=1.0)
+    parser.add_argument("--warm-up", type=float, default=0.4)
     parser.add_argument("--output", type=Path, default=output, help="where the raw figures go")
     return parser
 
