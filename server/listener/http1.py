@@ -98,7 +98,7 @@ class Http1(H11Protocol):
         await super().stream_send(event)
 
     async def _send_h11_event(self, event: H11SendableEvent) -> None:
-        # The head of an answer leaves with what comes next, as ASGI allows: one write instead of two or three.
+        # The head of an answer leaves with what comes next, as ASGI allows: one write instead of two.
         self._is_head = isinstance(event, h11.Response)
         await super()._send_h11_event(event)
 
