@@ -64,9 +64,10 @@ from .allowance import Allowance
 from .journal import Committed, Journal, LoadAgain, Loaded
 from .looking_back import LookingBack
 from .queue import Queue
-from .replies import Replies, SaveNow, Unheard
+from .replies import Replies
 from .requests import Requests
 from .state import ConversationState
+from .writing import SaveNow, Unheard, Writing
 
 
 @frozen
@@ -116,14 +117,22 @@ class Conversation(Actor[ConversationMessage]):
         self._broken: list[ReplyEnded] = []
         self._recalled_question = False
         self._queue = Queue(state, questions)
+        back = LookingBack(key, state.transcript, storage, context)
+
+        def pipeline() -> PipelineInfo:
+            return pipelines[key.pipeline]
+
+        writing = Writing(
+            self, key=key, state=state, pipeline=pipeline, back=back, checkpoint=checkpoint, now=now
+        )
         self._replies = Replies(
             self,
             key=key,
             state=state,
-            pipeline=lambda: pipelines[key.pipeline],
+            pipeline=pipeline,
             queue=self._queue,
-            back=LookingBack(key, state.transcript, storage, context),
-            checkpoint=checkpoint,
+            back=back,
+            writing=writing,
             now=now,
         )
         self._journal = self._replies.journal = Journal(

@@ -12,13 +12,8 @@ from collections.abc import Callable, Mapping
 from datetime import datetime
 from enum import Enum, auto
 from functools import partial
-from typing import Any, Protocol
 
-import structlog
-from attrs import frozen
-from structlog.typing import FilteringBoundLogger
-
-from actors import ActorError, ActorRef, Down, Timer, cause, resume
+from actors import cause, resume
 from server.chat import (
     BeginReply,
     ConversationKey,
@@ -32,13 +27,11 @@ from server.chat import (
     ReplyBegun,
     ReplyEnded,
     Reset,
-    SaveReply,
     Sender,
     Snapshot,
     StoreFailing,
 )
 from server.messages import (
-    ConversationMessage,
     PipelineInfo,
     ReplyBroke,
     ReplyChunk,
@@ -49,26 +42,17 @@ from server.messages import (
     ResetHistory,
     StopReply,
     TimeIsUp,
-    WriteReply,
 )
 
 from .journal import Journal
 from .looking_back import LookingBack
 from .queue import Queue
-from .state import ConversationState, Waiting, running
-
-log: FilteringBoundLogger = structlog.get_logger(__name__)
+from .state import ConversationState, Waiting
+from .writing import Owner, SaveNow, Unheard, Writing
 
 FAILED = "Sorry, something went wrong while answering."
 TOOK_TOO_LONG = "Sorry, the answer took too long."
 INTERRUPTED = "Sorry, the server is restarting. Please ask again."
-
-# How long a pipeline may take to accept a turn, and a reply to end by itself after its total time-out.
-PIPELINE_PATIENCE = 5.0
-
-
-# How many moments in the time between two saves of a reply are those at which replies are saved.
-MOMENTS = 4
 
 
 class Phase(Enum):
@@ -83,31 +67,6 @@ class Phase(Enum):
     """A reply was left open, for the next process to go on with."""
 
 
-@frozen
-class SaveNow(ConversationMessage):
-    """Time to make durable what a reply says so far."""
-
-    reply_id: int
-
-
-@frozen
-class Unheard(ConversationMessage):
-    """Nobody has listened for as long as the pipeline writes for nobody."""
-
-    reply_id: int
-
-
-class Owner(Protocol):
-    """What replies need of their actor."""
-
-    @property
-    def ref(self) -> ActorRef[ConversationMessage]: ...
-    def now(self) -> float: ...
-    def after(self, seconds: float, message: ConversationMessage) -> Timer: ...
-    def watch(self, ref: ActorRef[Any], tell: Callable[[Down], ConversationMessage]) -> None: ...
-    def unwatch(self, ref: ActorRef[Any]) -> None: ...
-
-
 class Replies:
     """One life's replies.
 
@@ -116,7 +75,7 @@ class Replies:
         pipeline: Who writes them; looked up anew for each.
         queue: The questions.
         back: What pipelines may look back at.
-        checkpoint: Seconds between two moments at which a running reply is made durable.
+        writing: The one that is being written.
     """
 
     def __init__(
@@ -128,7 +87,7 @@ class Replies:
         pipeline: Callable[[], PipelineInfo],
         queue: Queue,
         back: LookingBack,
-        checkpoint: float,
+        writing: Writing,
         now: Callable[[], datetime],
     ) -> None:
         self._owner = owner
@@ -137,14 +96,11 @@ class Replies:
         self._pipeline = pipeline
         self.queue = queue
         self._back = back
-        self._checkpoint = checkpoint
         self._now = now
+        self._writing = writing
         self._phase = Phase.IDLE
         self._resets: deque[ResetHistory] = deque()
         self._stop_at_once = False
-        self._overdue: Timer | None = None
-        self._unheard: Timer | None = None
-        self._save: Timer | None = None
         self.journal: Journal
 
     @property
@@ -173,10 +129,7 @@ class Replies:
     @property
     def shown(self) -> ReplyGrew | None:
         """The running reply as a newcomer is to see it; `None` if there is none, or it comes whole."""
-        reply = self._state.reply
-        if reply is None or self._phase is not Phase.WRITING or not reply.stream or not reply.text:
-            return None
-        return self._grown(reply, self._state.told)
+        return self._writing.shown if self._phase is Phase.WRITING else None
 
     # -- what is next
 
@@ -274,22 +227,11 @@ class Replies:
         if rest <= 0:
             await self.time_is_up(TimeIsUp(reply.id, "interrupted"))
             return
-        pipeline = self._pipeline()
-        try:
-            turn = await self._back.turn(waiting, reply.text)
-            writer = await pipeline.ref.ask(
-                WriteReply(turn, reply.id, self._owner.ref), timeout=PIPELINE_PATIENCE
-            )
-        except ActorError as error:
-            log.error("no reply", conversation=self._key, error=error)
+        if not await self._writing.begin(waiting):
             await self._end("error", otherwise=FAILED)
             return
-        state.writer = writer
-        overdue = TimeIsUp(reply.id, "error")
-        self._overdue = self._owner.after(pipeline.total_timeout + PIPELINE_PATIENCE, overdue)
         if state.draining:
             self._owner.after(rest, TimeIsUp(reply.id, "interrupted"))
-        self._owner.watch(writer, partial(ReplyGone, reply.id))
         await self.notice_listeners()
 
     # -- writing
@@ -301,61 +243,23 @@ class Replies:
 
     def grow(self, chunk: ReplyChunk) -> ReplyGrew | None:
         """Add to the running reply; what the members are to be told of that."""
-        state = self._state
         if not self.is_running(chunk.reply_id):
             return None  # from a reply that was ended here before it noticed
-        reply = self._add(chunk.text)
-        if self._save is None:
-            self._save = self._owner.after(self._until_save(), SaveNow(reply.id))
-        if not reply.stream:
-            return None
-        told, state.told = state.told, len(reply.text)
-        return self._grown(reply, told, chunk.pieces) if state.members else None
-
-    def _add(self, text: str) -> OpenReply:
-        """The running reply, which says *text* more from now on."""
-        reply = self._state.reply
-        assert reply is not None
-        if text:
-            reply = self._state.reply = reply.saying(reply.text + text)
-        return reply
-
-    def _grown(self, reply: OpenReply, told: int, pieces: tuple[str, ...] = ()) -> ReplyGrew:
-        shown = self._state.running
-        if shown is None or shown.id != reply.id:
-            shown = self._state.running = running(reply)
-        return ReplyGrew(self._key.session_type, shown, reply.text, told, pieces)
+        return self._writing.grow(chunk)
 
     def save(self, message: SaveNow) -> None:
         """Make durable what the running reply says so far."""
-        self._save = None
-        if self.is_running(message.reply_id) and not self.journal.is_unsure:
-            self.journal.commit(self._saving(), _whatever)
-
-    def _until_save(self) -> float:
-        """Seconds until the running reply is saved; with others, since one commit does for all of them."""
-        return self._checkpoint - self._now().timestamp() % (self._checkpoint / MOMENTS)
-
-    def _saving(self) -> SaveReply:
-        reply = self._state.reply
-        assert reply is not None
-        state = self._state
-        return SaveReply(key=self._key, epoch=state.epoch, at=self._now(), reply=reply.id, text=reply.text)
+        if self.is_running(message.reply_id):
+            save = self._writing.save()
+            if not self.journal.is_unsure:
+                self.journal.commit(save, _whatever)
 
     async def notice_listeners(self) -> None:
         """Stop a reply that nobody listens to, if its pipeline wants that; at once, or after its grace."""
         if self._state.members or self._phase is not Phase.WRITING:
-            if self._unheard is not None:
-                self._unheard.cancel()
-                self._unheard = None
-            return
-        grace, reply = self._pipeline().unheard, self._state.reply
-        if grace is None or reply is None or self._unheard is not None:
-            return
-        if grace == 0:
+            self._writing.note_heard()
+        elif self._writing.note_unheard():
             await self._end("stopped")
-        else:
-            self._unheard = self._owner.after(grace, Unheard(reply.id))
 
     async def take_end(self, message: ReplyFinished | ReplyFailed | ReplyGone | Unheard) -> None:
         """End the running reply, if it is the one that *message* is about."""
@@ -363,15 +267,14 @@ class Replies:
             return
         match message:
             case ReplyFinished():
-                self._add(message.text)
+                self._writing.add(message.text)
                 await self._end(message.reason, usage=message.usage)
             case ReplyFailed():
-                self._add(message.text)
+                self._writing.add(message.text)
                 await self._end("error", otherwise=message.said)
             case ReplyGone():
                 await self._end("error", otherwise=FAILED)
             case Unheard():
-                self._unheard = None
                 if not self._state.members:
                     await self._end("stopped")
 
@@ -382,7 +285,7 @@ class Replies:
         if message.reason == "interrupted" and self._pipeline().resumes:
             self.retire()
             self._phase = Phase.LEFT
-            self.journal.commit(self._saving(), _whatever)
+            self.journal.commit(self._writing.save(), _whatever)
             return
         await self._end(message.reason, otherwise=TOOK_TOO_LONG if message.reason == "error" else INTERRUPTED)
 
@@ -424,14 +327,7 @@ class Replies:
 
     def retire(self) -> None:
         """Nothing more is heard of the running reply's writer and clocks."""
-        if self._state.writer is not None:
-            self._owner.unwatch(self._state.writer)
-            self._state.writer.stop("its reply ends")
-            self._state.writer = None
-        for timer in (self._overdue, self._unheard, self._save):
-            if timer is not None:
-                timer.cancel()
-        self._overdue = self._unheard = self._save = None
+        self._writing.retire()
 
     async def _end(self, reason: str, *, otherwise: str = "", usage: Mapping[str, int] | None = None) -> None:
         state, reply = self._state, self._state.reply
