@@ -72,7 +72,7 @@ class Reply(Actor[ReplyMessage]):
         self._idle_timeout = idle_timeout
         self._total_timeout = total_timeout
         self._teller = teller
-        self._joins = teller.interval > 0
+        self._apart = teller.interval == 0
         self._untold: list[str] = []
         self._is_held = False
         self.tells_at = -inf
@@ -112,7 +112,7 @@ class Reply(Actor[ReplyMessage]):
         """Tell what was not told yet; false if the conversation has no room for it now."""
         untold = self._untold
         if untold:
-            apart = not self._joins and 1 < len(untold) <= TOGETHER
+            apart = self._apart and 1 < len(untold) <= TOGETHER
             pieces = tuple(untold) if apart else ()
             try:
                 self._reply_to.tell_nowait(ReplyChunk(self._id, "".join(untold), pieces))
@@ -129,17 +129,18 @@ class Reply(Actor[ReplyMessage]):
 
     def _tell_soon(self) -> None:
         """Tell what was not told yet, now or as soon as the teller, or the conversation, allows."""
-        if self._is_held:
-            if not self._joins and len(self._untold) % TOGETHER == 0:
-                self.tell(trio.current_time())
-                self._is_held = True  # the teller still has it in its list
-        elif self._heard_at < self.tells_at or not self.tell(trio.current_time()):
+        if self._heard_at < self.tells_at or not self.tell(trio.current_time()):
             self._is_held = True
             self._teller.hold(self)
 
+    def _tell_held(self) -> None:
+        """Tell what has become too much to be held back for longer."""
+        self.tell(trio.current_time())
+        self._is_held = True  # the teller still has it in its list
+
     def _rest(self) -> str:
         """What is left for the end to tell: joined, it needs no frame of its own."""
-        if not self._joins:
+        if self._apart:
             self.tell(trio.current_time())
         text = "".join(self._untold)
         self._untold.clear()
@@ -150,7 +151,10 @@ class Reply(Actor[ReplyMessage]):
     async def _write(self) -> None:
         end: ReplyFinished | ReplyFailed
         try:
-            finish = await self._in_time()
+            with self._pulling:
+                finish = await self._pull()
+            if self._pulling.cancelled_caught:
+                raise ReplyTimedOut(self._late)
             end = ReplyFinished(self._id, whole(finish.reason), _counts(finish.usage), self._rest())
         except PipelineError as error:
             log.warning("the pipeline failed", error=error)
@@ -162,11 +166,6 @@ class Reply(Actor[ReplyMessage]):
         with suppress(ActorError):  # the conversation is gone: nobody waits for this reply any more
             await self._reply_to.tell(end)
         self.stop()
-
-    async def _in_time(self) -> Finish:
-        with self._pulling:
-            return await self._pull()
-        raise ReplyTimedOut(self._late)
 
     async def _pull(self) -> Finish:
         # Two hundred replies at a time pass here once for each word: as little as may be is done.
@@ -187,8 +186,10 @@ class Reply(Actor[ReplyMessage]):
                         if more := text.feed(piece):
                             self._heard_at = heard_at
                             untold.append(more)
-                            if not (self._is_held and self._joins):
+                            if not self._is_held:
                                 self._tell_soon()
+                            elif self._apart and len(untold) >= TOGETHER:
+                                self._tell_held()
                     elif isinstance(piece, Finish):
                         finish = piece
                         break
