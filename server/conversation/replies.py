@@ -75,7 +75,7 @@ class Replies:
         pipeline: Who writes them; looked up anew for each.
         queue: The questions.
         back: What pipelines may look back at.
-        writing: The one that is being written.
+        writing: Whatever is being written.
     """
 
     def __init__(
@@ -250,9 +250,9 @@ class Replies:
     def save(self, message: SaveNow) -> None:
         """Make durable what the running reply says so far."""
         if self.is_running(message.reply_id):
-            save = self._writing.save()
+            saving = self._writing.saving()
             if not self.journal.is_unsure:
-                self.journal.commit(save, _whatever)
+                self.journal.commit(saving, _whatever)
 
     async def notice_listeners(self) -> None:
         """Stop a reply that nobody listens to, if its pipeline wants that; at once, or after its grace."""
@@ -285,7 +285,7 @@ class Replies:
         if message.reason == "interrupted" and self._pipeline().resumes:
             self.retire()
             self._phase = Phase.LEFT
-            self.journal.commit(self._writing.save(), _whatever)
+            self.journal.commit(self._writing.saving(), _whatever)
             return
         await self._end(message.reason, otherwise=TOOK_TOO_LONG if message.reason == "error" else INTERRUPTED)
 
@@ -402,6 +402,7 @@ class Replies:
     async def _adopt(self, opened: OpenReply, *, afresh: bool, known: bool) -> None:
         """Go on with, or end, a reply whose writer is gone; or was never asked, if it is not *known*."""
         state = self._state
+        self.retire()
         if not known or state.reply is None:
             state.reply = opened
         state.told = len(state.reply.text)

@@ -53,7 +53,7 @@ class Unheard(ConversationMessage):
 
 
 class Owner(Protocol):
-    """What writing needs of the conversation's actor."""
+    """What replies need of the conversation's actor."""
 
     @property
     def ref(self) -> ActorRef[ConversationMessage]: ...
@@ -97,7 +97,7 @@ class Writing:
 
     @property
     def reply(self) -> OpenReply:
-        """It, with its whole text so far."""
+        """The reply, with its whole text so far."""
         reply = self._state.reply
         assert reply is not None
         return reply
@@ -122,7 +122,7 @@ class Writing:
         return True
 
     def retire(self) -> None:
-        """Nothing more is heard of its writer and clocks."""
+        """Nothing more is heard of the reply's writer and clocks."""
         if self._state.writer is not None:
             self._owner.unwatch(self._state.writer)
             self._state.writer.stop("its reply ends")
@@ -153,12 +153,12 @@ class Writing:
 
     @property
     def shown(self) -> ReplyGrew | None:
-        """It as a newcomer is to see it; `None` if there is nothing yet, or it comes whole."""
+        """The reply as a newcomer is to see it; `None` if it says nothing yet, or comes whole."""
         reply = self.reply
         return self._grown(reply, self._state.told) if reply.stream and reply.text else None
 
     def grow(self, chunk: ReplyChunk) -> ReplyGrew | None:
-        """Add to it; what the members are to be told of that."""
+        """Add to the reply; what the members are to be told of that."""
         state = self._state
         reply = self.add(chunk.text)
         if self._save is None:
@@ -169,7 +169,7 @@ class Writing:
         return self._grown(reply, told, chunk.pieces) if state.members else None
 
     def add(self, text: str) -> OpenReply:
-        """It, which says *text* more from now on."""
+        """The reply, which says *text* more from now on."""
         reply = self.reply
         if text:
             reply = self._state.reply = reply.saying(reply.text + text)
@@ -183,8 +183,8 @@ class Writing:
 
     # -- what of that is durable
 
-    def save(self) -> SaveReply:
-        """How to make durable what it says so far; some time after it says more, `SaveNow` comes again."""
+    def saving(self) -> SaveReply:
+        """The command that makes durable what the reply says so far; `SaveNow` comes once it says more."""
         self._save = None
         reply = self.reply
         return SaveReply(
@@ -192,5 +192,5 @@ class Writing:
         )
 
     def _until_save(self) -> float:
-        """Seconds until it is saved; with others, since one commit does for all of them."""
+        """Seconds until the reply is saved; with others, since one commit does for all of them."""
         return self._checkpoint - self._now().timestamp() % (self._checkpoint / MOMENTS)

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
 from math import inf
 from typing import TYPE_CHECKING, Any
 
@@ -28,11 +29,17 @@ if TYPE_CHECKING:
 class HttpRequest(HTTPStream):
     """hypercorn's request; what an application sends after the peer is gone goes nowhere (fault 9)."""
 
+    flush: Callable[[], Awaitable[None]]
+    """Sends the head of the answer, if it still waits."""
+
     async def app_send(self, message: Any) -> None:
         if self.closed:
             await trio.lowlevel.checkpoint()
             return
         await super().app_send(message)
+        if message is not None and message.get("more_body"):
+            # Nothing was sent of a part that is empty, or of an answer to HEAD; the head is due all the same.
+            await self.flush()
 
 
 class Http1(H11Protocol):
@@ -53,7 +60,7 @@ class Http1(H11Protocol):
         super().__init__(app, config, context, tasks, state, ssl, client, server, self._pass_on)
         self._peer = connection
         self._unsent = b""
-        self._is_head = False
+        self._holds_head = False
         self._tasks = tasks
         self._websocket: WebSocket | None = None
 
@@ -98,21 +105,25 @@ class Http1(H11Protocol):
         await super().stream_send(event)
 
     async def _send_h11_event(self, event: H11SendableEvent) -> None:
-        # The head of an answer leaves with what comes next, as ASGI allows: one write instead of two.
-        self._is_head = isinstance(event, h11.Response)
+        # The head of an answer leaves with what comes next, as ASGI wants it: one write instead of two.
+        self._holds_head = isinstance(event, h11.Response)
         await super()._send_h11_event(event)
 
     async def _pass_on(self, event: Event) -> None:
-        """Have *event* done to the connection, after what waits to be sent."""
-        if isinstance(event, RawData):
-            self._unsent += event.data
-            if self._is_head:
-                return
+        """Have *event* done to the connection, after what waits to be sent; an empty write is left out."""
+        if not isinstance(event, RawData):
+            await self.flush()
+            await self._peer.protocol_send(event)
+            return
+        self._unsent += event.data
+        if not self._holds_head:
+            await self.flush()
+
+    async def flush(self) -> None:
+        """Send what waits to be sent."""
         unsent, self._unsent = self._unsent, b""
         if unsent:
             await self._peer.protocol_send(RawData(unsent))
-        if not isinstance(event, RawData):
-            await self._peer.protocol_send(event)
 
     def _is_last(self) -> bool:
         # A body that nobody reads is in the way of the next request (fault 8).
@@ -151,7 +162,9 @@ class Http1(H11Protocol):
     def _new_stream(self, request: h11.Request) -> HTTPStream | WebSocket:
         about = (self.app, self.config, self.context, self._tasks, self.ssl, self.client, self.server)
         if not _is_upgrade(request):
-            return HttpRequest(*about, self.stream_send, STREAM_ID)
+            stream = HttpRequest(*about, self.stream_send, STREAM_ID)
+            stream.flush = self.flush
+            return stream
         assert isinstance(self.connection, h11.Connection)
         self._websocket = WebSocket(self._peer, *about, self.stream_send, STREAM_ID)
         self.connection = H11WSConnection(self.connection)

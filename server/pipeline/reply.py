@@ -117,7 +117,7 @@ class Reply(Actor[ReplyMessage]):
             try:
                 self._reply_to.tell_nowait(ReplyChunk(self._id, "".join(untold), pieces))
             except MailboxFull:
-                if len(untold) > TOGETHER:
+                if len(untold) >= TOGETHER:
                     untold[:] = ["".join(untold)]
                 return False
             except RecipientStopped:

@@ -210,6 +210,13 @@ async def endless(scope: Scope, receive: Receive, send: Send) -> None:
             await send({"type": "http.response.body", "body": bytes(2**16), "more_body": True})
 
 
+async def quiet(scope: Scope, receive: Receive, send: Send) -> None:
+    """Begin a body, and say nothing."""
+    await send({"type": "http.response.start", "status": 200, "headers": []})
+    await send({"type": "http.response.body", "body": b"", "more_body": True})
+    await trio.sleep_forever()
+
+
 PAGES = {
     "hello": hello,
     "status": status,
@@ -221,6 +228,7 @@ PAGES = {
     "unread": unread,
     "read": read,
     "endless": endless,
+    "quiet": quiet,
 }
 
 
