@@ -20,8 +20,9 @@ M = TypeVar("M")
 # Others run after so many receivers, some of which do their work at once: write to a socket, say, in 5 µs.
 # So the others wait a sixth of a millisecond.
 MANY = 32
-# Where the system sees to the sockets itself (`ActorSystem.pump`), all others wait for so many.
-MOST = 256
+# Where the system sees to the sockets itself (`ActorSystem.pump`), all others wait for so many, or so many
+# seconds: with ten thousand sockets, of which nothing is in the processor's caches, each takes twice as long.
+MOST, LONGEST = 256, 0.002
 
 
 async def fan_out(refs: Sequence[ActorRef[M]], message: M) -> list[ActorRef[M]]:
@@ -36,11 +37,13 @@ async def fan_out(refs: Sequence[ActorRef[M]], message: M) -> list[ActorRef[M]]:
     if len(refs) <= MANY:
         return fan_out_nowait(refs, message)
     refs = tuple(refs)  # whoever runs meanwhile may change them
+    pump, clock = refs[0]._recipient.pump, refs[0]._recipient.clock
+    until = clock() + LONGEST
     untold = fan_out_nowait(refs[:MANY], message)
-    pump = refs[0]._recipient.pump
     for start in range(MANY, len(refs), MANY):
-        if pump is None or start % MOST == 0 or not pump():
+        if pump is None or start % MOST == 0 or clock() >= until or not pump():
             await trio.lowlevel.checkpoint()
+            until = clock() + LONGEST
         untold += fan_out_nowait(refs[start : start + MANY], message)
     return untold
 

@@ -4,38 +4,52 @@
 
 16 sockets send pings at even intervals, 200 a second in all; a latency counts from the moment at which the
 ping was due. Meanwhile the other sockets are idle, get a broadcast each second, or one after the other
-without a pause. The longest time for which the server's loop was held is what its own watchdog saw, which
-heeds 100 ms and more.
+without a pause. How long the turns of the server's loop last, in which everybody else waits, is noted by a
+pipeline that it runs (`bots.turns`).
 """
 
 from __future__ import annotations
 
+import json
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
+import trio
 from attrs import evolve, frozen
+from trio_websocket import open_websocket_url
 
 from .asking import data, settle
-from .contestants import PIECES, SHORT, Contestant
+from .contestants import PIECES, SERVERS, SHORT, Contestant
 from .generator import BUILD, Figures, Load, LoadFailed, held, run
 from .process import ServerProcess
 from .results import Results
 from .runner import arguments_parser, measure
 from .tables import cell
 from .work import Metric, Pace
-from .workloads import BROADCAST, IDLE, PING, connect
+from .workloads import BROADCAST, IDLE, PING, connect, say
 
 PINGERS = evolve(PING, path=connect(SHORT), connections=16, rate=200.0)
 """Of another pipeline, so that no broadcast is theirs."""
+
+TURNS = "00000000-0000-4000-8000-000000000004"
+WITH_TURNS = f"""
+[[pipelines]]
+uuid = "{TURNS}"
+name = "turns"
+kind = "python"
+function = "bots:turns"
+path = "{SERVERS}"
+"""
 
 METRICS = [
     Metric("final_p50_ms", "ping p50, ms", less_is_better=True, digits=1),
     Metric("final_p99_ms", "p99, ms", less_is_better=True, digits=1),
     Metric("final_max_ms", "longest, ms", less_is_better=True, digits=1),
-    Metric("longest_hold_ms", "loop held longest, ms", less_is_better=True),
-    Metric("holds", "holds", less_is_better=True),
+    Metric("longest_turn_ms", "the loop's longest turn, ms", less_is_better=True, digits=1),
+    Metric("turns_over", "turns over 5 ms", less_is_better=True),
+    Metric("turns", "of"),
     Metric("broadcasts_per_second", "broadcasts a second", digits=2),
 ]
 
@@ -61,15 +75,15 @@ class Pings:
     def measure(self, contestant: Contestant, pace: Pace) -> Figures | None:
         """What the pingers of a fresh server saw."""
         pings = evolve(PINGERS, seconds=pace.seconds, warm_up=pace.warm_up)
-        with contestant.running() as server, _others(server, self.name, self.sockets, pace) as told:
-            before = _holds(server)[0]
+        with contestant.running(WITH_TURNS) as server, _others(server, self.name, self.sockets, pace) as told:
+            _turns(server)
             seen = run(pings, server)
-            total, newest = _holds(server)
-        holds = newest[len(newest) - min(total - before, len(newest)) :]
+            turns = _turns(server)
         return {
             **seen,
-            "holds": total - before,
-            "longest_hold_ms": max(holds, default=0.0) * 1e3,
+            "longest_turn_ms": turns["longest_ms"],
+            "turns_over": turns["over"],
+            "turns": turns["turns"],
             "broadcasts_per_second": told(),
         }
 
@@ -122,10 +136,19 @@ def _sockets(server: ServerProcess) -> int:
     return int(statistics["total_connections"])
 
 
-def _holds(server: ServerProcess) -> tuple[int, list[float]]:
-    """How often the loop was held so far, and the seconds of the newest times, the last one last."""
-    holds = data(server, "/api/v1/admin/actors?prefix=nobody")["holds"]
-    return int(holds["total"]), [float(hold["seconds"]) for hold in holds["recent"]]
+def _turns(server: ServerProcess) -> Figures:
+    """What the loop's turns were like since this was asked before; nothing the first time."""
+
+    async def ask() -> Figures:
+        async with open_websocket_url(f"ws://127.0.0.1:{server.port}{connect(TURNS)}") as socket:
+            await socket.send_message(say("how long?"))
+            while True:
+                frame = json.loads(await socket.get_message())
+                if frame["type"] == "response" and frame["data"]["is_final"]:
+                    found: Figures = json.loads(frame["data"]["content"].strip() or "{}")
+                    return found
+
+    return trio.run(ask)
 
 
 def render_fairness(results: Results) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from functools import partial
 from typing import Any
+from unittest.mock import Mock
 
 import pytest
 import trio
@@ -25,6 +26,7 @@ from actors import (
     fan_out_nowait,
     origin,
 )
+from actors.fanout import LONGEST, MANY
 from actors.front import RECENT, Front, Shared
 from actors.tracing import Ledger
 
@@ -481,7 +483,9 @@ async def test_a_large_fan_out_lets_others_run() -> None:
 
 
 @pytest.mark.parametrize("done", [True, False])
-async def test_a_pump_stands_for_the_turns_of_others_if_it_wakes_nobody(done: bool) -> None:
+async def test_a_pump_stands_for_the_turns_of_others_if_it_wakes_nobody(
+    done: bool, autojump_clock: MockClock
+) -> None:
     """It is called as often; and now and then the others run whatever it says."""
     happened: list[str] = []
 
@@ -506,6 +510,28 @@ async def test_a_pump_stands_for_the_turns_of_others_if_it_wakes_nobody(done: bo
     turns = happened[happened.index("pumped") :].count("turn")
     assert abs(turns - (2 if done else 18)) <= 1  # the first or the last may be outside
     assert all(part.taken == [message] for part in parts)
+
+
+async def test_receivers_that_take_their_time_let_others_run_sooner(autojump_clock: MockClock) -> None:
+    """The others wait for so many, but only as long as those are quick."""
+    turns, pumped = 0, Mock(return_value=True)
+
+    async def other() -> None:
+        nonlocal turns
+        while True:
+            await trio.lowlevel.checkpoint()
+            turns += 1
+
+    async with stage() as here:
+        refs = refs_of(await spawn(here, *[Eager] * 300))
+        here.system.pump = pumped
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(other)
+            await fan_out(refs, Now(lambda me: autojump_clock.jump(2 * LONGEST / MANY)))
+            nursery.cancel_scope.cancel()
+
+    assert pumped.call_count == 0
+    assert turns >= 8
 
 
 async def test_large_fan_outs_in_a_row_let_others_run_each_time() -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import AsyncIterator
+from time import perf_counter
 
 import trio
 
@@ -20,3 +22,37 @@ async def pieces(turn: object) -> AsyncIterator[str]:
 async def short(turn: object) -> AsyncIterator[str]:
     """The shortest reply."""
     yield "ok"
+
+
+class Turns(trio.abc.Instrument):
+    """Notes how long the turns of trio's loop last: for so long, all others wait."""
+
+    limit = 0.005
+    """Seconds that none should take."""
+
+    def __init__(self) -> None:
+        self.count = self.over = 0
+        self.longest = 0.0
+        self._began = perf_counter()
+
+    def after_io_wait(self, timeout: float) -> None:
+        self._began = perf_counter()
+
+    def before_io_wait(self, timeout: float) -> None:
+        took = perf_counter() - self._began
+        self.count += 1
+        self.over += took > self.limit
+        self.longest = max(self.longest, took)
+
+
+_turns: list[Turns] = []
+
+
+async def turns(turn: object) -> AsyncIterator[str]:
+    """What was noted of the loop's turns since this was asked before; the first time, it begins to look."""
+    for noted in _turns:
+        trio.lowlevel.remove_instrument(noted)
+        yield json.dumps({"turns": noted.count, "over": noted.over, "longest_ms": noted.longest * 1e3})
+    _turns[:] = [Turns()]
+    trio.lowlevel.add_instrument(_turns[0])
+    yield " "
