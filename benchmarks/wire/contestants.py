@@ -109,23 +109,21 @@ def _python_peer(
     return Contestant(name, dialect, command, {"PYTHONPATH": str(ROOT)}, health)
 
 
+def bot(uuid: str, function: str) -> str:
+    """The settings of a pipeline that is a *function* of `servers/bots.py`."""
+    return f"""
+[[pipelines]]
+uuid = "{uuid}"
+name = "{function}"
+kind = "python"
+function = "bots:{function}"
+path = "{SERVERS}"
+"""
+
+
 PIPELINES = f"""
 [[pipelines]]
 uuid = "{ECHO}"
 name = "echo"
 kind = "echo"
-
-[[pipelines]]
-uuid = "{PIECES}"
-name = "pieces"
-kind = "python"
-function = "bots:pieces"
-path = "{SERVERS}"
-
-[[pipelines]]
-uuid = "{SHORT}"
-name = "short"
-kind = "python"
-function = "bots:short"
-path = "{SERVERS}"
-"""
+{bot(PIECES, "pieces")}{bot(SHORT, "short")}"""

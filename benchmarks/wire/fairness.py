@@ -21,7 +21,7 @@ from attrs import evolve, frozen
 from trio_websocket import open_websocket_url
 
 from .asking import data, settle
-from .contestants import PIECES, SERVERS, SHORT, Contestant
+from .contestants import PIECES, SHORT, Contestant, bot
 from .generator import BUILD, Figures, Load, LoadFailed, held, run
 from .process import ServerProcess
 from .results import Results
@@ -34,14 +34,6 @@ PINGERS = evolve(PING, path=connect(SHORT), connections=16, rate=200.0)
 """Of another pipeline, so that no broadcast is theirs."""
 
 TURNS = "00000000-0000-4000-8000-000000000004"
-WITH_TURNS = f"""
-[[pipelines]]
-uuid = "{TURNS}"
-name = "turns"
-kind = "python"
-function = "bots:turns"
-path = "{SERVERS}"
-"""
 
 METRICS = [
     Metric("final_p50_ms", "ping p50, ms", less_is_better=True, digits=1),
@@ -75,7 +67,10 @@ class Pings:
     def measure(self, contestant: Contestant, pace: Pace) -> Figures | None:
         """What the pingers of a fresh server saw."""
         pings = evolve(PINGERS, seconds=pace.seconds, warm_up=pace.warm_up)
-        with contestant.running(WITH_TURNS) as server, _others(server, self.name, self.sockets, pace) as told:
+        with (
+            contestant.running(bot(TURNS, "turns")) as server,
+            _others(server, self.name, self.sockets, pace) as told,
+        ):
             _turns(server)
             seen = run(pings, server)
             turns = _turns(server)
@@ -137,7 +132,7 @@ def _sockets(server: ServerProcess) -> int:
 
 
 def _turns(server: ServerProcess) -> Figures:
-    """What the loop's turns were like since this was asked before; nothing the first time."""
+    """What the loop's turns were like since this was asked before; the first time, nothing is noted yet."""
 
     async def ask() -> Figures:
         async with open_websocket_url(f"ws://127.0.0.1:{server.port}{connect(TURNS)}") as socket:
@@ -145,7 +140,7 @@ def _turns(server: ServerProcess) -> Figures:
             while True:
                 frame = json.loads(await socket.get_message())
                 if frame["type"] == "response" and frame["data"]["is_final"]:
-                    found: Figures = json.loads(frame["data"]["content"].strip() or "{}")
+                    found: Figures = json.loads(frame["data"]["content"])
                     return found
 
     return trio.run(ask)

@@ -216,8 +216,7 @@ class Replies:
         return Sender(id="assistant", name=self._pipeline().name)
 
     async def _write(self, waiting: Waiting) -> None:
-        state, reply = self._state, self._state.reply
-        assert reply is not None
+        state, reply = self._state, self._writing.reply
         state.told = len(reply.text)
         self._phase = Phase.WRITING
         if self._stop_at_once or self._resets:
@@ -330,8 +329,7 @@ class Replies:
         self._writing.retire()
 
     async def _end(self, reason: str, *, otherwise: str = "", usage: Mapping[str, int] | None = None) -> None:
-        state, reply = self._state, self._state.reply
-        assert reply is not None
+        state, reply = self._state, self._writing.reply
         self.retire()
         state.ending = EndReply(
             key=self._key,

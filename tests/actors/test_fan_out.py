@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from functools import partial
 from typing import Any
 from unittest.mock import Mock
@@ -460,25 +462,30 @@ def test_shared_entries_are_in_the_books_of_each(told: list[tuple[set[int], bool
 # -- with others
 
 
+@asynccontextmanager
+async def another(at_each_turn: Callable[[], object]) -> AsyncIterator[None]:
+    """Beside the block a task that is always ready to run, and calls this whenever it has run."""
+
+    async def run() -> None:
+        while True:
+            await trio.lowlevel.checkpoint()
+            at_each_turn()
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(run)
+        yield
+        nursery.cancel_scope.cancel()
+
+
 async def test_a_large_fan_out_lets_others_run() -> None:
     """After every 32, for some do their work at once; those who run meanwhile may change the list."""
     async with stage() as here:
         refs = refs_of(parts := await spawn(here, *[Eager] * 300))
-        turns, message = 0, Now()
-
-        async def other() -> None:
-            nonlocal turns
-            while True:
-                await trio.lowlevel.checkpoint()
-                turns += 1
-                del refs[-1:]
-
-        async with trio.open_nursery() as nursery:
-            nursery.start_soon(other)
+        turn, message = Mock(side_effect=lambda: refs.pop()), Now()
+        async with another(turn):
             assert await fan_out(refs, message) == []
-            nursery.cancel_scope.cancel()
 
-    assert turns >= 8
+    assert turn.call_count >= 8
     assert all(part.taken == [message] for part in parts)
 
 
@@ -489,11 +496,6 @@ async def test_a_pump_stands_for_the_turns_of_others_if_it_wakes_nobody(
     """It is called as often; and now and then the others run whatever it says."""
     happened: list[str] = []
 
-    async def other() -> None:
-        while True:
-            await trio.lowlevel.checkpoint()
-            happened.append("turn")
-
     def pump() -> bool:
         happened.append("pumped")
         return done
@@ -501,10 +503,8 @@ async def test_a_pump_stands_for_the_turns_of_others_if_it_wakes_nobody(
     async with stage() as here:
         refs = refs_of(parts := await spawn(here, *[Eager] * 600))
         here.system.pump = pump
-        async with trio.open_nursery() as nursery:
-            nursery.start_soon(other)
+        async with another(lambda: happened.append("turn")):
             assert await fan_out(refs, message := Now()) == []
-            nursery.cancel_scope.cancel()
 
     assert happened.count("pumped") == 16
     turns = happened[happened.index("pumped") :].count("turn")
@@ -514,24 +514,15 @@ async def test_a_pump_stands_for_the_turns_of_others_if_it_wakes_nobody(
 
 async def test_receivers_that_take_their_time_let_others_run_sooner(autojump_clock: MockClock) -> None:
     """The others wait for so many, but only as long as those are quick."""
-    turns, pumped = 0, Mock(return_value=True)
-
-    async def other() -> None:
-        nonlocal turns
-        while True:
-            await trio.lowlevel.checkpoint()
-            turns += 1
-
+    turn, pump = Mock(), Mock(return_value=True)
     async with stage() as here:
         refs = refs_of(await spawn(here, *[Eager] * 300))
-        here.system.pump = pumped
-        async with trio.open_nursery() as nursery:
-            nursery.start_soon(other)
+        here.system.pump = pump
+        async with another(turn):
             await fan_out(refs, Now(lambda me: autojump_clock.jump(2 * LONGEST / MANY)))
-            nursery.cancel_scope.cancel()
 
-    assert pumped.call_count == 0
-    assert turns >= 8
+    assert pump.call_count == 0
+    assert turn.call_count >= 8
 
 
 async def test_large_fan_outs_in_a_row_let_others_run_each_time() -> None:

@@ -74,18 +74,24 @@ async def test_open_connections_are_counted_until_they_are_gone() -> None:
 # -- pieces
 
 
+@asynccontextmanager
+async def peer_of(serve: Callable[[trio.SocketStream], Any]) -> AsyncIterator[Raw]:
+    """The peer of one connection, which is cut off at the end."""
+    ours, theirs = trio.socket.socketpair(socket.AF_UNIX)
+    async with trio.open_nursery() as nursery, Raw(trio.SocketStream(theirs)) as peer:
+        nursery.start_soon(serve, trio.SocketStream(ours))
+        yield peer
+        nursery.cancel_scope.cancel()
+    ours.close()
+
+
 async def converse(serve: Callable[[trio.SocketStream], Any], request: bytes) -> bytes | None:
     """What one connection answers to *request*; none if nothing more happens for a day."""
-    ours, theirs = trio.socket.socketpair(socket.AF_UNIX)
-    peer = Raw(trio.SocketStream(theirs))
     answer = None
-    async with trio.open_nursery() as nursery, peer:
-        nursery.start_soon(serve, trio.SocketStream(ours))
+    async with peer_of(serve) as peer:
         await peer.send(request)
         with trio.move_on_after(86_400):
             answer = await peer.end()
-        nursery.cancel_scope.cancel()
-    ours.close()
     return answer
 
 
@@ -128,32 +134,23 @@ async def test_half_a_request_is_not_waited_for(half: bytes, autojump_clock: tri
     assert await converse(guarded, half) == b""
 
 
-@asynccontextmanager
-async def served() -> AsyncIterator[Raw]:
-    """The peer of a guarded connection, which is cut off at the end."""
-    ours, theirs = trio.socket.socketpair(socket.AF_UNIX)
-    with trio.fail_after(PATIENCE):
-        async with trio.open_nursery() as nursery, Raw(trio.SocketStream(theirs)) as peer:
-            nursery.start_soon(guarded, trio.SocketStream(ours))
-            yield peer
-            nursery.cancel_scope.cancel()
-
-
 async def test_an_answer_leaves_in_one_write() -> None:
     """Its head needs no packet of its own, and its peer wakes up once."""
-    async with served() as peer:
-        await peer.send(GET)
-        answer = await peer.stream.receive_some(2**16)
-        assert answer.startswith(b"HTTP/1.1 200")
-        assert answer.endswith(b'\r\n\r\n"hello"')
+    with trio.fail_after(PATIENCE):
+        async with peer_of(guarded) as peer:
+            await peer.send(GET)
+            answer = await peer.stream.receive_some(2**16)
+            assert answer.startswith(b"HTTP/1.1 200")
+            assert answer.endswith(b'\r\n\r\n"hello"')
 
 
 @pytest.mark.parametrize("method", ["GET", "HEAD"])
 async def test_a_head_does_not_wait_for_a_body_that_has_begun(method: str) -> None:
     """Events may be long in coming, and an answer to HEAD shows none."""
-    async with served() as peer:
-        await peer.send(f"{method} /quiet HTTP/1.1\r\nhost: x\r\n\r\n".encode())
-        assert await peer.status() == 200
+    with trio.fail_after(PATIENCE):
+        async with peer_of(guarded) as peer:
+            await peer.send(f"{method} /quiet HTTP/1.1\r\nhost: x\r\n\r\n".encode())
+            assert await peer.status() == 200
 
 
 async def test_a_second_head_has_as_long_as_the_first(autojump_clock: trio.testing.MockClock) -> None:
