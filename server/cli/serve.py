@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import os
 import sys
-from contextlib import suppress
 from functools import partial
 
 from server.loading import loading_server
@@ -15,6 +14,7 @@ with loading_server():
 
     from server import config, listener
     from server.application import Application
+    from server.cli.output import drop_output
     from server.config import Config, ConfigError
 
 
@@ -53,8 +53,12 @@ async def _serve(settings: Config) -> None:
             ),
             name="http",
         )
-        with suppress(OSError, ValueError):  # a full disk, or nobody there to read it, is no reason to end
+        try:
             _greet(settings, urls)
+        except OSError:  # a full disk, or nobody there to read it, is no reason to end
+            drop_output()
+        except ValueError:  # nor is a pipeline's name that standard output has no letters for
+            pass
 
 
 def _greet(settings: Config, urls: list[str]) -> None:

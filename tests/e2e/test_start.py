@@ -127,12 +127,16 @@ def test_serve_prints_where_to_go(tmp_path: Path) -> None:
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
 def test_a_standard_output_that_takes_nothing_is_no_reason_to_end(tmp_path: Path) -> None:
-    """A full disk under a log file must not keep a server from starting."""
+    """A full disk under a log file must not keep a server from starting, nor make its end look like a fault.
+
+    What Python has not written yet it tries again at the end, if it may keep anything back.
+    """
+    buffered = {name: value for name, value in os.environ.items() if name != "PYTHONUNBUFFERED"}
     with open("/dev/full", "w") as full:
         server = subprocess.Popen(
             [sys.executable, "-m", "server", "serve", "--bind", "127.0.0.1:0"],
             cwd=tmp_path,
-            env={**os.environ, "PYTHONPATH": str(ROOT), "TRIOLOGUE_DATA_DIR": str(tmp_path)},
+            env={**buffered, "PYTHONPATH": str(ROOT), "TRIOLOGUE_DATA_DIR": str(tmp_path)},
             stdout=full,
             stderr=subprocess.PIPE,
             text=True,

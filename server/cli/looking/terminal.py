@@ -11,6 +11,7 @@ from collections.abc import Callable
 from rich.console import Console
 from rich.text import Text
 
+from server.cli.output import drop_output
 from server.cli.view import harmless
 
 _uuid = re.compile(r"\b([0-9a-f]{8})-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{8}([0-9a-f]{4})\b")
@@ -109,6 +110,5 @@ def printing(work: Callable[[], int]) -> int:
         status = work()
         sys.stdout.flush()
     except* (BrokenPipeError, SystemExit):  # rich makes one of the other
-        # Python flushes once more when it ends.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        drop_output()
     return status
