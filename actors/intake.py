@@ -138,7 +138,8 @@ class Intake:
             if observers:
                 self._tell_ended(envelope, None)
             left -= 1
-            if left == 0 or now >= turn_ends:
+            # Without another message it waits anyway, and is then there for what comes.
+            if (left <= 0 or now >= turn_ends) and mailbox:
                 await trio.lowlevel.checkpoint()
                 now = clock()
                 left, turn_ends = TURN_MESSAGES, now + TURN_SECONDS

@@ -68,6 +68,23 @@ async def test_an_idle_actor_takes_a_message_in_its_senders_task() -> None:
     assert one.part.seen == []
 
 
+async def test_one_whose_work_took_long_is_idle_as_soon_as_it_is_done(autojump_clock: MockClock) -> None:
+    """Others had their turn while it waited; and who answers it often goes on to tell it more."""
+    tasks: list[Any] = []
+    done = trio.Event()
+
+    async def work(me: Puppet) -> None:
+        await trio.sleep(1.0)
+        done.set()
+
+    async with idle() as one:
+        one.ref.tell_nowait(Do(work))
+        await done.wait()
+        one.ref.tell_nowait(Now(lambda me: tasks.append(trio.lowlevel.current_task())))
+
+        assert tasks == [trio.lowlevel.current_task()]
+
+
 async def test_what_is_declined_is_handled_like_any_other_message() -> None:
     """Once, and without having been noticed."""
     async with idle() as one:
