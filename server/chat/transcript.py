@@ -88,7 +88,9 @@ class Transcript:
 
     def before(self, question: Message) -> tuple[Message, ...]:
         """The conversation up to *question*: earlier messages and every finished reply, oldest first."""
-        return tuple(m for m in self._kept if m.id < question.id or m.role == "assistant")
+        kept = self._kept
+        index = bisect_left(kept, question.id, key=_by_id)
+        return (*kept[:index], *(m for m in kept[index:] if m.role == "assistant"))
 
     def _drop(self, number: int) -> bool:
         index = bisect_left(self._kept, number, key=_by_id)
