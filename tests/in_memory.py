@@ -151,6 +151,7 @@ async def running(
     store: Store | None = None,
     unheard: float | None = None,
     resumes: bool = False,
+    chunk_interval: float = 0.02,
     execute_write: Execute = at_once,
 ) -> AsyncIterator[Server]:
     """A server whose one pipeline is *model*, on trio's clock (a mock one, if the test has it)."""
@@ -165,7 +166,14 @@ async def running(
         execute_read=at_once,
     )
     spec = PipelineSpec(
-        PIPELINE, "model", model, idle_timeout=60.0, total_timeout=600.0, unheard=unheard, resumes=resumes
+        PIPELINE,
+        "model",
+        model,
+        idle_timeout=60.0,
+        total_timeout=600.0,
+        chunk_interval=chunk_interval,
+        unheard=unheard,
+        resumes=resumes,
     )
     over = trio.Event()
     lasting = store or memory_store()

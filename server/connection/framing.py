@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 TEXT, BINARY, CLOSE, PING, PONG = 0x1, 0x2, 0x8, 0x9, 0xA
 FINAL = 0x80
@@ -23,6 +23,19 @@ def text_frame(payload: bytes) -> bytes:
     """The frame of one text."""
     size = len(payload)
     return _SHORT_TEXTS[size] + payload if size < len(_SHORT_TEXTS) else frame(TEXT, payload)
+
+
+def text_frames(payloads: Iterable[bytes]) -> bytes:
+    """The frames of several texts in a row."""
+    parts: list[bytes] = []
+    short = len(_SHORT_TEXTS)
+    for payload in payloads:
+        size = len(payload)
+        if size < short:
+            parts += _SHORT_TEXTS[size], payload
+        else:
+            parts.append(frame(TEXT, payload))
+    return b"".join(parts)
 
 
 _SHORT_TEXTS = [frame(TEXT, b"")[:1] + bytes((size,)) for size in range(126)]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from attrs import frozen
 
@@ -50,7 +50,7 @@ from server.protocol import (
     timestamp,
 )
 
-from .framing import text_frame
+from .framing import text_frame, text_frames
 
 WHOLE = "whole"
 """The name of an event's encoding that every dialect shares; a reply's has another for `delta`."""
@@ -79,7 +79,7 @@ def encoded(event: Event, dialect: Dialect, greeting: Greeting) -> bytes | None:
         made = event.encodings.get(name)
     if made is None:
         if isinstance(event, ReplyGrew):
-            made = b"".join(map(text_frame, _wholes(event)))
+            made = text_frames(_wholes(event))
         else:
             made = text_frame(encode(_frame(event, greeting)))
         event.encodings[name] = made
@@ -93,12 +93,12 @@ def encoded_delta(event: ReplyGrew | Happened, offset: int, *, shared: bool) -> 
     """
     made: bytes | None = event.encodings.get("delta") if shared else None
     if made is None:
+        # Who knows what most know is told each piece by itself, if it came so; others, all in one.
+        pieces = event.pieces if shared else ()
         if isinstance(event, Happened):
-            made = text_frame(_final_delta(event, offset))
-        elif shared and event.pieces:
-            made = b"".join(map(text_frame, _deltas(event)))
+            made = text_frames(_last_deltas(event, pieces, offset))
         else:
-            made = text_frame(_growing(event).delta(event.text[offset:], offset))
+            made = text_frames(_growing(event).deltas(pieces or (event.text[offset:],), offset))
         if shared:
             event.encodings["delta"] = made
     return made
@@ -113,14 +113,6 @@ def _growing(event: ReplyGrew) -> GrowingReply:
     return growing
 
 
-def _deltas(event: ReplyGrew) -> Iterator[bytes]:
-    """For who knows what was told before, a frame for each piece."""
-    growing, offset = _growing(event), event.told
-    for piece in event.pieces:
-        yield growing.delta(piece, offset)
-        offset += len(piece)
-
-
 def _wholes(event: ReplyGrew) -> Iterator[bytes]:
     """The text up to the end of each piece; or all of it alone, if that would be very much."""
     growing, said = _growing(event), event.told
@@ -131,9 +123,12 @@ def _wholes(event: ReplyGrew) -> Iterator[bytes]:
     yield growing.whole(event.text)
 
 
-def _final_delta(event: Happened, offset: int) -> bytes:
+def _last_deltas(event: Happened, pieces: Sequence[str], offset: int) -> list[bytes]:
     assert isinstance(event.fact, ReplyEnded)
-    return encode(ResponseFrame(event.session_type, message_data(event.fact.message, offset)))
+    kind, message = event.session_type, event.fact.message
+    frames = GrowingReply(kind, message).deltas(pieces, offset) if pieces else []
+    offset += sum(map(len, pieces))
+    return [*frames, encode(ResponseFrame(kind, message_data(message, offset)))]
 
 
 _OF_LEVEL_2 = frozenset({Acked, Gap, ReplyBroke})

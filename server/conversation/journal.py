@@ -192,10 +192,11 @@ class Journal:
             self._unsure = True  # what is between was done, though nobody said so
             return
         told = 0
+        pieces: tuple[str, ...] = ()
         if isinstance(fact, ReplyEnded) and state.reply is not None and state.reply.id == fact.message.id:
-            told = state.told
+            told, pieces = state.told, state.rest
         self._note(fact)
-        await state.members.tell_all(Happened(self._key.session_type, shown or fact, told))
+        await state.members.tell_all(Happened(self._key.session_type, shown or fact, told, pieces))
         # Only now: after a crash in between, those who know it already will not take it twice.
         state.published = fact.seq
 

@@ -266,10 +266,10 @@ class Replies:
             return
         match message:
             case ReplyFinished():
-                self._writing.add(message.text)
+                self._writing.finish(message)
                 await self._end(message.reason, usage=message.usage)
             case ReplyFailed():
-                self._writing.add(message.text)
+                self._writing.finish(message)
                 await self._end("error", otherwise=message.said)
             case ReplyGone():
                 await self._end("error", otherwise=FAILED)
@@ -365,6 +365,7 @@ class Replies:
         self.retire()
         self._stop_at_once = False
         state.reply = state.running = state.ending = None
+        state.rest = ()
         self.queue.settle()
         self._phase = Phase.IDLE
 

@@ -20,6 +20,8 @@ from server.messages import (
     ConversationMessage,
     PipelineInfo,
     ReplyChunk,
+    ReplyFailed,
+    ReplyFinished,
     ReplyGone,
     ReplyGrew,
     TimeIsUp,
@@ -174,6 +176,11 @@ class Writing:
         if text:
             reply = self._state.reply = reply.saying(reply.text + text)
         return reply
+
+    def finish(self, end: ReplyFinished | ReplyFailed) -> None:
+        """Add what its writer says last; its end is to tell it."""
+        if self.add(end.text).stream:
+            self._state.rest = end.pieces
 
     def _grown(self, reply: OpenReply, told: int, pieces: tuple[str, ...] = ()) -> ReplyGrew:
         shown = self._state.running

@@ -161,12 +161,13 @@ class ReplyChunk(ConversationMessage):
 
 @frozen
 class ReplyFinished(ConversationMessage):
-    """The reply ends with *text*, which was in no chunk."""
+    """The reply ends with *text*, which was in no chunk; *pieces* are as in `ReplyChunk`."""
 
     reply_id: int
     reason: FinishReason
     usage: Mapping[str, int] | None = None
     text: str = ""
+    pieces: tuple[str, ...] = ()
 
 
 @frozen
@@ -176,6 +177,7 @@ class ReplyFailed(ConversationMessage):
     reply_id: int
     said: str
     text: str = ""
+    pieces: tuple[str, ...] = ()
 
 
 @frozen

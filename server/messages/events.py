@@ -62,18 +62,22 @@ class Gap(Event):
 
 @frozen
 class Happened(Event):
-    """A durable event. Of the end of a reply, *told* code points of its text were told in `ReplyGrew`."""
+    """A durable event. Of the end of a reply, *told* code points of its text were told in `ReplyGrew`.
+
+    What came since are *pieces*, as there: to be told in frames of their own, before the end.
+    """
 
     session_type: SessionType
     fact: Fact
     told: int = 0
+    pieces: tuple[str, ...] = ()
     weight: int = field(init=False, eq=False, repr=False, kw_only=True)
 
     @weight.default
     def _weigh(self) -> int:
         match self.fact:
             case MessageAdded(message=message) | ReplyEnded(message=message) | MessageEdited(message=message):
-                return SMALL + weight_of(message.chain)
+                return SMALL * (1 + len(self.pieces)) + weight_of(message.chain)
             case _:
                 return SMALL
 

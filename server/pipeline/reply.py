@@ -23,7 +23,7 @@ from server.messages import ConversationMessage, ReplyChunk, ReplyFailed, ReplyF
 from .errors import PipelineError, ReplyTimedOut
 from .loop_turns import loop_turns
 from .port import Finish, Model
-from .reply_text import ReplyText, whole
+from .reply_text import settled, whole
 from .teller import Teller
 
 log: FilteringBoundLogger = structlog.get_logger(__name__)
@@ -111,18 +111,18 @@ class Reply(Actor[ReplyMessage]):
     def tell(self, now: float) -> bool:
         """Tell what was not told yet; false if the conversation has no room for it now."""
         untold = self._untold
-        if untold:
-            apart = self._apart and 1 < len(untold) <= TOGETHER
-            pieces = tuple(untold) if apart else ()
+        said = "".join(untold)
+        text, half = settled(said)
+        if text:
             try:
-                self._reply_to.tell_nowait(ReplyChunk(self._id, "".join(untold), pieces))
+                self._reply_to.tell_nowait(ReplyChunk(self._id, text, self._pieces(text == said)))
             except MailboxFull:
                 if len(untold) >= TOGETHER:
-                    untold[:] = ["".join(untold)]
+                    untold[:] = [said]
                 return False
             except RecipientStopped:
                 self.stop()
-            untold.clear()
+            untold[:] = [half] if half else []
             self.tells_at = self._teller.rest_after(now)
         self._is_held = False
         return True
@@ -138,13 +138,21 @@ class Reply(Actor[ReplyMessage]):
         self.tell(trio.current_time())
         self._is_held = True  # the teller still has it in its list
 
-    def _rest(self) -> str:
-        """What is left for the end to tell: joined, it needs no frame of its own."""
-        if self._apart:
-            self.tell(trio.current_time())
-        text = "".join(self._untold)
+    def _pieces(self, are_fit: bool) -> tuple[str, ...]:
+        """What was not told yet, piece by piece, if that is to be told apart; they *are fit* to be sent."""
+        untold = self._untold
+        return tuple(untold) if are_fit and self._apart and len(untold) <= TOGETHER else ()
+
+    def _rest(self) -> tuple[str, tuple[str, ...]]:
+        """What is left for the end to tell, and of which pieces it is, if they are to be told apart."""
+        now = trio.current_time()
+        if self._apart and self.tells_at <= now:
+            self.tell(now)
+        said = "".join(self._untold)
+        text = whole(said)
+        pieces = self._pieces(text == said)
         self._untold.clear()
-        return text
+        return text, pieces
 
     # -- writing
 
@@ -155,57 +163,58 @@ class Reply(Actor[ReplyMessage]):
                 finish = await self._pull()
             if self._pulling.cancelled_caught:
                 raise ReplyTimedOut(self._late)
-            end = ReplyFinished(self._id, whole(finish.reason), _counts(finish.usage), self._rest())
+            end = ReplyFinished(self._id, whole(finish.reason), _counts(finish.usage), *self._rest())
         except PipelineError as error:
             log.warning("the pipeline failed", error=error)
-            end = ReplyFailed(self._id, error.said, self._rest())
+            end = ReplyFailed(self._id, error.said, *self._rest())
         except Exception:
             # A boundary: a model may be anybody's code.
             log.exception("the pipeline raised")
-            end = ReplyFailed(self._id, PipelineError.said, self._rest())
+            end = ReplyFailed(self._id, PipelineError.said, *self._rest())
         with suppress(ActorError):  # the conversation is gone: nobody waits for this reply any more
             await self._reply_to.tell(end)
         self.stop()
 
     async def _pull(self) -> Finish:
         # Two hundred replies at a time pass here once for each word: as little as may be is done.
-        finish, text, untold = Finish(), ReplyText(LONGEST), self._untold
+        finish, untold, room, apart = Finish(), self._untold, LONGEST, self._apart
         stream, now = self._model.reply(self._turn), trio.current_time
         loop = loop_turns()
         try:
             async with aclosing(stream):
-                self._heard_at = now()
-                its_turn, its_end, left = loop.count, self._heard_at + TURN_SECONDS, TURN_PIECES
+                self._heard_at = since = now()
+                turn, left = loop.count, TURN_PIECES
                 async for piece in stream:
-                    if its_turn != loop.count:
-                        its_turn, heard_at = loop.count, loop.began
-                        its_end, left = heard_at + TURN_SECONDS, TURN_PIECES
+                    if turn != loop.count:
+                        turn, left = loop.count, TURN_PIECES
+                        heard_at = since = loop.began
                     else:
                         heard_at = now()
-                    if isinstance(piece, str):
-                        if more := text.feed(piece):
-                            self._heard_at = heard_at
-                            untold.append(more)
-                            if not self._is_held:
-                                self._tell_soon()
-                            elif self._apart and len(untold) >= TOGETHER:
-                                self._tell_held()
-                    elif isinstance(piece, Finish):
-                        finish = piece
-                        break
-                    else:
-                        raise PipelineError(f"{_name_of(stream)} yielded {type(piece).__name__}, not str")
-                    if text.cut:
-                        return Finish("length")
+                        if heard_at >= since + TURN_SECONDS:
+                            left = 0
                     left -= 1
-                    if left <= 0 or heard_at >= its_end:
+                    if not isinstance(piece, str):
+                        if isinstance(piece, Finish):
+                            finish = piece
+                            break
+                        raise PipelineError(f"{_name_of(stream)} yielded {type(piece).__name__}, not str")
+                    if piece:
+                        self._heard_at = heard_at
+                        room -= len(piece)
+                        if room < 0:
+                            untold += filter(None, [piece[:room]])
+                            return Finish("length")
+                        untold.append(piece)
+                        if not self._is_held:
+                            self._tell_soon()
+                        elif apart and len(untold) >= TOGETHER:
+                            self._tell_held()
+                    if left <= 0:
                         # The model may be a loop that never waits; the server must not stand still for it.
                         await trio.lowlevel.checkpoint()
-                        its_turn, its_end, left = loop.count, now() + TURN_SECONDS, TURN_PIECES
+                        turn, left, since = loop.count, TURN_PIECES, now()
         finally:
             self._heard_at = inf
-            if rest := text.close():
-                self._untold.append(rest)
         return finish
 
 

@@ -33,11 +33,8 @@ class ReplyText:
                 return self._bounded(piece)
             self._left = left - len(piece)
             return piece
-        text = self._half + piece
-        self._half = ""
-        if "\ud800" <= text[-1:] <= "\udbff":
-            text, self._half = text[:-1], text[-1]
-        return self._bounded(whole(text))
+        text, self._half = settled(self._half + piece)
+        return self._bounded(text)
 
     def close(self) -> str:
         """What was held back for a second half that never came."""
@@ -52,6 +49,15 @@ class ReplyText:
             text = text[: self._left]
         self._left -= len(text)
         return text
+
+
+def settled(text: str) -> tuple[str, str]:
+    """*text* as it may be sent, and half a surrogate pair from its end whose other half may still come."""
+    if text.isascii():
+        return text, ""
+    if "\ud800" <= text[-1:] <= "\udbff":
+        return whole(text[:-1]), text[-1]
+    return whole(text), ""
 
 
 def whole(text: str) -> str:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from heapq import heappop, heappush
+from itertools import count
 from math import inf
 from typing import Protocol
 
@@ -38,7 +40,9 @@ class Teller:
 
     def __init__(self, interval: float) -> None:
         self.interval = interval
-        self._holding: list[Holding] = []
+        # By the moment from which each may tell; those of the same, as they came.
+        self._holding: list[tuple[float, int, Holding]] = []
+        self._number = count()
         self._news = trio.Event()
         # Without an interval: when what was told last was told, and when all of it has had its rest.
         self._told_at = self._rested_at = -inf
@@ -55,8 +59,11 @@ class Teller:
 
     def hold(self, reply: Holding) -> None:
         """Have *reply* tell when its moment has come."""
-        self._holding.append(reply)
+        self._hold_until(reply.tells_at, reply)
         self._news.set()
+
+    def _hold_until(self, moment: float, reply: Holding) -> None:
+        heappush(self._holding, (moment, next(self._number), reply))
 
     async def run(self) -> None:
         """Look after them, for ever."""
@@ -66,7 +73,17 @@ class Teller:
             while self._holding:
                 await trio.sleep_until(max(trio.current_time() + tick, rests_until))
                 now = trio.current_time()
-                self._holding = [each for each in self._holding if each.tells_at > now or not each.tell(now)]
+                self._tell_due(now)
                 took = trio.current_time() - now
                 rests_until = now + took + min(SHARE * took, LONGEST * self.interval or LONGEST_REST)
             self._news = trio.Event()
+
+    def _tell_due(self, now: float) -> None:
+        holding, again = self._holding, []
+        while holding and holding[0][0] <= now:
+            reply = heappop(holding)[2]
+            # It may have told since, as it had too much; and its conversation may have no room.
+            if reply.tells_at > now or not reply.tell(now):
+                again.append(reply)
+        for reply in again:
+            self._hold_until(max(now, reply.tells_at), reply)

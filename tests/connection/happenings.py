@@ -46,8 +46,8 @@ def welcomed(seq: int = 0, *, epoch: str = EPOCH, resumed: bool = False) -> Welc
     return Welcomed("c1", KEY, f"{epoch}.{seq}", ANN, NOON, resumed)
 
 
-def happened(fact: Fact, told: int = 0) -> Happened:
-    return Happened("person", fact, told)
+def happened(fact: Fact, told: int = 0, pieces: tuple[str, ...] = ()) -> Happened:
+    return Happened("person", fact, told, pieces)
 
 
 def added(seq: int, text: str = "Hi", id_: int = 1) -> Happened:
@@ -58,8 +58,15 @@ def grew(text: str, told: int = 0, id_: int = 2, pieces: tuple[str, ...] = ()) -
     return ReplyGrew("person", RunningReply(reply("", id_)), text, told, pieces)
 
 
-def ended(seq: int, text: str, told: int = 0, id_: int = 2, reason: str = "stop") -> Happened:
-    return happened(ReplyEnded(seq, reply(text, id_, seq=seq, reason=reason)), told)
+def ended(
+    seq: int,
+    text: str,
+    told: int = 0,
+    id_: int = 2,
+    reason: str = "stop",
+    pieces: tuple[str, ...] = (),
+) -> Happened:
+    return happened(ReplyEnded(seq, reply(text, id_, seq=seq, reason=reason)), told, pieces)
 
 
 def some_fact(kind: str, seq: int) -> Fact:

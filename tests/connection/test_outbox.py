@@ -126,9 +126,19 @@ def test_each_piece_may_have_a_frame_of_its_own() -> None:
     ]
 
 
+def test_the_last_pieces_too_before_the_end() -> None:
+    """They come with it when there is much to do: the end says nothing new then."""
+    event = ended(1, "Once🙂 upon", 2, pieces=("ce", "🙂", " upon"))
+
+    assert pieces(outbox(), grew("On"), event) == [(0, "On"), (2, "ce"), (4, "🙂"), (5, " upon"), (10, "")]
+    (last,) = frames(outbox("document"), event)
+    assert (last["content"], last["is_final"]) == ("Once🙂 upon", True)
+
+
 def test_who_knows_less_gets_what_was_left_out_in_one_frame() -> None:
     """It is behind as it is."""
     assert pieces(outbox(), grew("Once", 2, pieces=("c", "e"))) == [(0, "Once")]
+    assert pieces(outbox(), ended(1, "Once", 2, pieces=("c", "e"))) == [(0, "Once")]
 
 
 def test_a_long_text_is_not_told_again_for_each_piece() -> None:
@@ -144,7 +154,7 @@ def test_a_long_text_is_not_told_again_for_each_piece() -> None:
 def test_those_who_know_the_same_share_one_encoding() -> None:
     """A thousand readers of one reply cost one encoding for each dialect."""
     first, second = outbox(), outbox()
-    events = [grew("On"), grew("Once", 2), ended(1, "Once.", 4)]
+    events = [grew("On"), grew("Once", 2), ended(1, "Once...", 4, pieces=("..", "."))]
 
     for event in events:
         assert first.frames(event) is second.frames(event)
@@ -298,14 +308,16 @@ class Telling(RuleBasedStateMachine):
         self.running, self.told = (id_, durable), len(durable)
 
     @precondition(lambda self: self.running is not None)
-    @rule()
-    def it_ends(self) -> None:
+    @rule(pieces=st.lists(st.text("ab🙂", max_size=3)), apart=st.booleans())
+    def it_ends(self, pieces: list[str], apart: bool) -> None:
         assert self.running is not None
         id_, text = self.running
+        apart = apart and self.told == len(text)
+        text += "".join(pieces)
         self.running = None
         self.seq += 1
         self.texts[id_] = text
-        self._publish(ended(self.seq, text, self.told, id_))
+        self._publish(ended(self.seq, text, self.told, id_, pieces=tuple(pieces) if apart else ()))
 
     @precondition(lambda self: self.facts)
     @rule(data=st.data())

@@ -12,7 +12,17 @@ from wsproto.connection import Connection, ConnectionState
 from wsproto.events import CloseConnection, Message
 from wsproto.events import Ping as WsprotoPing
 
-from server.connection.framing import BINARY, CLOSE, PING, TEXT, close_frame, frame, text_frame, texts
+from server.connection.framing import (
+    BINARY,
+    CLOSE,
+    PING,
+    TEXT,
+    close_frame,
+    frame,
+    text_frame,
+    text_frames,
+    texts,
+)
 from server.connection.rfc6455 import Broken, Closed, Happening, Parser, Ping
 from tests.listener import raw
 from tests.listener.violations import VIOLATIONS
@@ -332,6 +342,7 @@ def test_text_frames_in_a_row_say_what_was_put_into_them(sizes: list[int]) -> No
     frames = [text_frame(text.encode()) for text in said]
 
     assert frames == [frame(TEXT, text.encode()) for text in said]
+    assert text_frames(text.encode() for text in said) == b"".join(frames)
     assert list(texts(b"".join(frames))) == said
 
 

@@ -427,9 +427,9 @@ async def test_an_event_is_encoded_once_for_each_dialect(each: int, monkeypatch:
             calls.append(text)
             return super().whole(text)
 
-        def delta(self, text: str, offset: int) -> bytes:
-            calls.append(text)
-            return super().delta(text, offset)
+        def deltas(self, pieces: Sequence[str], offset: int) -> list[bytes]:
+            calls.append(pieces)
+            return super().deltas(pieces, offset)
 
     monkeypatch.setattr(wire, "encode", counting)
     monkeypatch.setattr(wire, "GrowingReply", CountingReply)

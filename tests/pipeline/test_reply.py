@@ -17,6 +17,7 @@ from server.messages import ConversationMessage, ReplyChunk, ReplyFinished, Writ
 from server.pipeline import Finish, Model, PipelineSpec, reply
 from server.pipeline.actor import Pipeline
 from server.pipeline.reply import TOGETHER, TURN_PIECES, TURN_SECONDS
+from server.pipeline.teller import Teller
 from tests.in_memory import Frame, Server, running
 
 from .turns import turn
@@ -140,23 +141,119 @@ class Hearing(Actor[ConversationMessage]):
             self.stop()
 
 
-async def heard(model: Model, chunk_interval: float, takes: float = 0) -> tuple[list[ReplyChunk], str]:
-    """The chunks of a reply, and what its end adds, where handling a message *takes* so many seconds."""
+async def heard(
+    model: Model, chunk_interval: float, takes: float = 0
+) -> tuple[list[ReplyChunk], ReplyFinished]:
+    """The chunks of a reply, and its end, where handling a message *takes* so many seconds."""
     hearing = Hearing(model, chunk_interval, takes)
     await ActorSystem().run(lambda: hearing, name="hearing")
     *chunks, end = hearing.heard
     assert isinstance(end, ReplyFinished)
-    return [chunk for chunk in chunks if isinstance(chunk, ReplyChunk)], end.text
+    return [chunk for chunk in chunks if isinstance(chunk, ReplyChunk)], end
+
+
+def all_of(chunks: list[ReplyChunk], end: ReplyFinished) -> list[ReplyChunk | ReplyFinished]:
+    return [*chunks, end]
+
+
+def told(chunks: list[ReplyChunk], end: ReplyFinished) -> list[str]:
+    """What has a frame of its own, in order."""
+    return [piece for each in all_of(chunks, end) for piece in each.pieces or (each.text,) if piece]
 
 
 async def test_without_an_interval_each_piece_is_told_apart() -> None:
     """Many may be told in one go while there is much to do, but what a model says stays apart."""
-    chunks, end = await heard(Saying(*PIECES), 0)
+    chunks, end = await heard(Saying(*PIECES, "the end"), 0)
 
-    assert [piece for chunk in chunks for piece in chunk.pieces or (chunk.text,)] == PIECES
-    assert end == ""
-    assert all("".join(chunk.pieces) == chunk.text for chunk in chunks if chunk.pieces)
-    assert max(len(chunk.pieces) for chunk in chunks) <= TOGETHER
+    assert told(chunks, end) == [*PIECES, "the end"]
+    assert all("".join(each.pieces) == each.text for each in all_of(chunks, end) if each.pieces)
+    assert max(len(each.pieces) for each in all_of(chunks, end)) <= TOGETHER
+
+
+async def test_while_telling_has_to_rest_the_last_pieces_come_with_the_end(
+    autojump_clock: MockClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """They would be told a moment before it: that is one write less when there is much to do."""
+    monkeypatch.setattr(Teller, "rest_after", lambda self, since: since + 1.0)
+    chunks, end = await heard(Saying("a", "b", "c"), 0)
+
+    assert [chunk.text for chunk in chunks] == ["a"]
+    assert (end.text, end.pieces) == ("bc", ("b", "c"))
+
+
+@pytest.mark.parametrize(
+    ("stream", "frames"), [(True, [(0, "a"), (1, "b"), (2, "c"), (3, "")]), (False, [(0, "abc")])]
+)
+async def test_in_frames_of_their_own_for_who_wants_it_as_it_comes(
+    stream: bool,
+    frames: list[tuple[int, str]],
+    autojump_clock: MockClock,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """What was asked for in one piece comes in one."""
+    monkeypatch.setattr(Teller, "rest_after", lambda self, since: since + 1.0)
+    async with running(lambda: Saying("a", "b", "c"), chunk_interval=0) as server:
+        client = await server.connect("stream=delta", level2=True)
+        client.say("hello", stream=stream)
+        heard = await client.until(lambda f: f["type"] == "response" and f["data"].get("is_final", False))
+
+    said = [frame["data"] for frame in heard if frame["type"] == "response"]
+    assert [(data["offset"], data["delta"]) for data in said] == frames
+    assert said[-1]["content"] == "abc"
+
+
+async def test_otherwise_they_come_before_it(
+    autojump_clock: MockClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The end waits for the disk: no word waits for that if it need not."""
+    monkeypatch.setattr(Teller, "rest_after", lambda self, since: since + 1.0)
+    waits = iter([0.0, 0.0, 1.0])
+    model = Saying("a", "b", "c", compute=lambda: autojump_clock.jump(next(waits)))
+    chunks, end = await heard(model, 0)
+
+    assert ([chunk.text for chunk in chunks], end.text) == (["a", "bc"], "")
+
+
+@pytest.mark.parametrize("chunk_interval", [0, 0.02])
+async def test_half_a_letter_waits_for_its_other_half(
+    autojump_clock: MockClock, chunk_interval: float
+) -> None:
+    """JSON may cut a letter in two, and neither half could be sent."""
+    model = Saying("a", "\ud83d", "\ude42", "\ude42b", "\ud83d", compute=lambda: autojump_clock.jump(0.1))
+    chunks, end = await heard(model, chunk_interval)
+
+    assert "".join(told(chunks, end)) == "a\U0001f642\ufffdb\ufffd"
+    "".join(told(chunks, end)).encode()
+
+
+@pytest.mark.parametrize("chunk_interval", [0, 0.02])
+@pytest.mark.parametrize(
+    ("pieces", "text", "reason"),
+    [
+        (["abc", "de"], "abcde", "stop"),
+        (["abc", "de", ""], "abcde", "stop"),
+        (["abc", "def", "g"], "abcde", "length"),
+        (["abcde", "f"], "abcde", "length"),
+    ],
+)
+async def test_a_reply_is_cut_where_it_gets_too_long(
+    chunk_interval: float, pieces: list[str], text: str, reason: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """To the letter; and one that just fits is whole."""
+    monkeypatch.setattr(reply, "LONGEST", 5)
+    chunks, end = await heard(Saying(*pieces), chunk_interval)
+
+    assert "".join(told(chunks, end)) == text
+    assert end.reason == reason
+
+
+async def test_nothing_is_told_of_an_empty_piece() -> None:
+    """A frame of nothing is for nobody."""
+    chunks, end = await heard(Saying("", "a", "", "b", ""), 0)
+
+    assert told(chunks, end) == ["a", "b"]
+    assert all(all(each.pieces) for each in all_of(chunks, end))
+    assert all(chunk.text for chunk in chunks)
 
 
 async def test_what_a_conversation_has_no_room_for_is_joined(autojump_clock: MockClock) -> None:
@@ -164,7 +261,7 @@ async def test_what_a_conversation_has_no_room_for_is_joined(autojump_clock: Moc
     model = Saying(*PIECES, compute=lambda: autojump_clock.jump(0.001))
     chunks, end = await heard(model, 0, takes=0.2)
 
-    assert "".join(chunk.text for chunk in chunks) + end == "".join(PIECES)
+    assert "".join(told(chunks, end)) == "".join(PIECES)
     assert max(len(chunk.pieces) for chunk in chunks) <= TOGETHER
 
 
@@ -172,5 +269,5 @@ async def test_with_an_interval_pieces_are_told_together() -> None:
     """A fast model does not make a frame of every word for every member."""
     chunks, end = await heard(Saying(*PIECES), 0.02)
 
-    assert "".join(chunk.text for chunk in chunks) + end == "".join(PIECES)
-    assert not any(chunk.pieces for chunk in chunks)
+    assert "".join(told(chunks, end)) == "".join(PIECES)
+    assert not any(each.pieces for each in all_of(chunks, end))

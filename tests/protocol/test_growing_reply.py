@@ -44,10 +44,12 @@ def test_frames_are_those_of_the_plain_encoder(
     """Nobody can tell how a frame was made, whatever is said in whichever pieces, and by whom."""
     growing = GrowingReply(session_type, state("anything", sender, connection_id))
 
-    for told, text in zip([0, *accumulate(map(len, pieces))], accumulate(pieces), strict=False):
+    for text in accumulate(pieces):
         assert growing.whole(text) == plainly(session_type, state(text, sender, connection_id))
-        delta = DeltaData(2, text[told:], told)
-        assert growing.delta(text[told:], told) == encode(ResponseFrame(session_type, delta))
+    assert growing.deltas(pieces, 7) == [
+        encode(ResponseFrame(session_type, DeltaData(2, piece, told)))
+        for piece, told in zip(pieces, accumulate(map(len, pieces), initial=7), strict=False)
+    ]
 
 
 @given(st.lists(texts | st.sampled_from(["a", "ab", "abc", "b", "é", "aé", "a🙂"])))
@@ -65,6 +67,6 @@ def test_a_delta_begins_wherever_its_client_is(text: str, data: st.DataObject) -
     offset = data.draw(st.integers(0, len(text)))
     delta = DeltaData(2, text[offset:], offset)
 
-    assert GrowingReply("group", state("")).delta(text[offset:], offset) == encode(
-        ResponseFrame("group", delta)
-    )
+    assert GrowingReply("group", state("")).deltas([text[offset:]], offset) == [
+        encode(ResponseFrame("group", delta))
+    ]
