@@ -5,6 +5,7 @@
     python -m benchmarks.wire.run --work ping1 --work delta --among picows --rounds 3
     python -m benchmarks.wire.run --server DIRECTORY --python PYTHON     Triologue as it lies there
     python -m benchmarks.wire.run --server before=DIRECTORY --server after=DIRECTORY   two of them, in one run
+    python -m benchmarks.wire.run --python PYTHON --python other=PYTHON --work delta    in two interpreters
 
 The raw figures are written to --output after each measurement; the report is printed at the end.
 """

@@ -15,6 +15,9 @@ from .process import keep_off_the_server
 from .results import Measurement, Results, about_this_run
 from .work import Pace, Work
 
+OURS = "triologue"
+"""What ours is called, if nobody says otherwise."""
+
 
 def measure(
     arguments: argparse.Namespace, works: Sequence[Work], peers: Sequence[Contestant] = ()
@@ -25,8 +28,13 @@ def measure(
     told, and left out.
     """
     keep_off_the_server()
-    servers: dict[str, Path] = arguments.server or {"triologue": ROOT}
-    contestants = [ours(name, directory, arguments.python) for name, directory in servers.items()]
+    servers: dict[str, Path] = arguments.server or {OURS: ROOT}
+    pythons: dict[str, Path] = arguments.python or {OURS: Path(sys.executable)}
+    contestants = [
+        ours(_joined(server, python), directory, str(interpreter))
+        for server, directory in servers.items()
+        for python, interpreter in pythons.items()
+    ]
     contestants += peers
     pace = Pace(seconds=arguments.seconds, warm_up=arguments.warm_up)
     results = Results(
@@ -61,9 +69,11 @@ def arguments_parser(
         description=description, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument(
-        "--server", action=_Servers, metavar="[NAME=]DIRECTORY", help="a checkout of ours; repeatable"
+        "--server", action=_Named, metavar="[NAME=]DIRECTORY", help="a checkout of ours; repeatable"
     )
-    parser.add_argument("--python", default=sys.executable, help="the interpreter that our servers run in")
+    parser.add_argument(
+        "--python", action=_Named, metavar="[NAME=]PYTHON", help="what our servers run in; repeatable"
+    )
     parser.add_argument("--rounds", type=int, default=rounds)
     parser.add_argument("--seconds", type=float, default=seconds, help="for each measurement")
     parser.add_argument("--warm-up", type=float, default=0.4)
@@ -71,13 +81,17 @@ def arguments_parser(
     return parser
 
 
-class _Servers(argparse.Action):
-    """Gathers directories by name; one without a name is `triologue`."""
+def _joined(server: str, python: str) -> str:
+    return "-".join(name for name in (server, python) if name != OURS) or OURS
+
+
+class _Named(argparse.Action):
+    """Gathers paths by name; one without a name is `triologue`."""
 
     def __call__(
         self, parser: object, namespace: argparse.Namespace, value: object, option: object = None
     ) -> None:
-        name, equals, directory = str(value).rpartition("=")
+        name, equals, path = str(value).rpartition("=")
         known = getattr(namespace, self.dest) or {}
-        named = {name if equals else "triologue": Path(directory).resolve()}
-        setattr(namespace, self.dest, {**known, **named})
+        # Not resolved: the python of an environment is a link to one that knows nothing of it.
+        setattr(namespace, self.dest, {**known, name if equals else OURS: Path(path).absolute()})
