@@ -176,17 +176,23 @@ class Conversation(Actor[ConversationMessage]):
             self._replies.retire()
 
     def consume(self, message: ConversationMessage) -> ConversationMessage | None:
-        """Pass a chunk on at once, if there are not too many to tell: it changes nothing else."""
-        if type(message) is not ReplyChunk or self._members.have_turns:
+        """Pass a chunk on at once, if there are not too many to tell, and have a reply's end made durable.
+
+        What else follows from a message does not follow from these.
+        """
+        if type(message) is ReplyChunk and not self._members.have_turns:
+            grown = self._replies.grow(message)
+            if grown is not None:
+                self._members.tell_all_nowait(grown)
+        elif type(message) is ReplyFinished:
+            self._replies.take_end(message)
+        else:
             return message
-        grown = self._replies.grow(message)
-        if grown is not None:
-            self._members.tell_all_nowait(grown)
         return None
 
     async def handle(self, message: ConversationMessage) -> None:
         await self._take(message)
-        await self._replies.advance()
+        self._replies.advance()
         self._answer_drained()
         await self._report_usage()
 
@@ -207,9 +213,9 @@ class Conversation(Actor[ConversationMessage]):
             case Say():
                 self._requests.say(message)
             case ReplyFinished() | ReplyFailed() | ReplyGone() | Unheard():
-                await self._replies.take_end(message)
+                self._replies.take_end(message)
             case TimeIsUp():
-                await self._replies.time_is_up(message)
+                self._replies.time_is_up(message)
             case SaveNow():
                 self._replies.save(message)
             case Join():
@@ -218,13 +224,13 @@ class Conversation(Actor[ConversationMessage]):
                 await self._let_in(message)
             case MemberGone():
                 self._members.remove(message.connection_id)
-                await self._replies.notice_listeners()
+                self._replies.notice_listeners()
             case StopReply():
-                await self._replies.stop(message)
+                self._replies.stop(message)
             case RegenerateReply() | EditMessage() | RecallMessage() | MarkAsRead():
                 self._requests.change(message)
             case ResetHistory():
-                await self._replies.reset(message)
+                self._replies.reset(message)
             case HistoryTrimmed():
                 self._state.floor = max(self._state.floor, message.floor)
                 self._state.transcript.forget(message.message_id)
@@ -267,7 +273,7 @@ class Conversation(Actor[ConversationMessage]):
         else:
             await self._show_reply(info.connection_id)
             request.answer(None)
-        await self._replies.notice_listeners()
+        self._replies.notice_listeners()
 
     async def _tell_in_turns(self) -> None:
         await self._members.tell_rest()
@@ -312,7 +318,7 @@ class Conversation(Actor[ConversationMessage]):
             await self._replies.tell_failure(self._broken.pop(0))
         if self._recalled_question:
             self._recalled_question = False
-            await self._replies.cut()
+            self._replies.cut()
 
     async def _settle(self, snapshot: Snapshot, first: bool) -> None:
         await self._replies.settle(snapshot, afresh=first)

@@ -133,7 +133,7 @@ class Replies:
 
     # -- what is next
 
-    async def advance(self) -> None:
+    def advance(self) -> None:
         """Begin what is next, if nothing is under way."""
         state = self._state
         if self._phase is not Phase.IDLE or self.journal.is_unsure or not state.loaded:
@@ -220,18 +220,18 @@ class Replies:
         state.told = len(reply.text)
         self._phase = Phase.WRITING
         if self._stop_at_once or self._resets:
-            await self._end("stopped")
+            self._end("stopped")
             return
         rest = state.ends_at - self._owner.now()
         if rest <= 0:
-            await self.time_is_up(TimeIsUp(reply.id, "interrupted"))
+            self.time_is_up(TimeIsUp(reply.id, "interrupted"))
             return
         if not await self._writing.begin(waiting):
-            await self._end("error", otherwise=FAILED)
+            self._end("error", otherwise=FAILED)
             return
         if state.draining:
             self._owner.after(rest, TimeIsUp(reply.id, "interrupted"))
-        await self.notice_listeners()
+        self.notice_listeners()
 
     # -- writing
 
@@ -253,31 +253,31 @@ class Replies:
             if not self.journal.is_unsure:
                 self.journal.commit(saving, _whatever)
 
-    async def notice_listeners(self) -> None:
+    def notice_listeners(self) -> None:
         """Stop a reply that nobody listens to, if its pipeline wants that; at once, or after its grace."""
         if self._state.members or self._phase is not Phase.WRITING:
             self._writing.note_heard()
         elif self._writing.note_unheard():
-            await self._end("stopped")
+            self._end("stopped")
 
-    async def take_end(self, message: ReplyFinished | ReplyFailed | ReplyGone | Unheard) -> None:
+    def take_end(self, message: ReplyFinished | ReplyFailed | ReplyGone | Unheard) -> None:
         """End the running reply, if it is the one that *message* is about."""
         if not self.is_running(message.reply_id):
             return
         match message:
             case ReplyFinished():
                 self._writing.finish(message)
-                await self._end(message.reason, usage=message.usage)
+                self._end(message.reason, usage=message.usage)
             case ReplyFailed():
                 self._writing.finish(message)
-                await self._end("error", otherwise=message.said)
+                self._end("error", otherwise=message.said)
             case ReplyGone():
-                await self._end("error", otherwise=FAILED)
+                self._end("error", otherwise=FAILED)
             case Unheard():
                 if not self._state.members:
-                    await self._end("stopped")
+                    self._end("stopped")
 
-    async def time_is_up(self, message: TimeIsUp) -> None:
+    def time_is_up(self, message: TimeIsUp) -> None:
         """End the running reply, or leave it to the next process, if the pipeline can go on with it."""
         if not self.is_running(message.reply_id):
             return
@@ -286,9 +286,9 @@ class Replies:
             self._phase = Phase.LEFT
             self.journal.commit(self._writing.saving(), _whatever)
             return
-        await self._end(message.reason, otherwise=TOOK_TOO_LONG if message.reason == "error" else INTERRUPTED)
+        self._end(message.reason, otherwise=TOOK_TOO_LONG if message.reason == "error" else INTERRUPTED)
 
-    async def stop(self, request: StopReply) -> None:
+    def stop(self, request: StopReply) -> None:
         """End the running reply for whoever may ask for that."""
         state, answering = self._state, self._state.answering
         known = self._phase is Phase.WRITING and state.reply is not None
@@ -299,19 +299,19 @@ class Replies:
             request.refuse(NotAllowed())
         else:
             request.answer(None)
-            await self.cut()
+            self.cut()
 
-    async def cut(self) -> None:
+    def cut(self) -> None:
         """Stop whatever reply is being written, or is about to be."""
         if self._phase is Phase.WRITING:
-            await self._end("stopped")
+            self._end("stopped")
         elif self._phase is Phase.BEGINNING:
             self._stop_at_once = True
 
-    async def reset(self, request: ResetHistory) -> None:
+    def reset(self, request: ResetHistory) -> None:
         """Forget everything, once the running reply has been stopped."""
         self._resets.append(request)
-        await self.cut()
+        self.cut()
 
     async def _was_reset(self, request: ResetHistory, outcome: HistoryReset | Refusal) -> None:
         self._phase = Phase.IDLE
@@ -328,7 +328,7 @@ class Replies:
         """Nothing more is heard of the running reply's writer and clocks."""
         self._writing.retire()
 
-    async def _end(self, reason: str, *, otherwise: str = "", usage: Mapping[str, int] | None = None) -> None:
+    def _end(self, reason: str, *, otherwise: str = "", usage: Mapping[str, int] | None = None) -> None:
         state, reply = self._state, self._writing.reply
         self.retire()
         state.ending = EndReply(
@@ -418,9 +418,9 @@ class Replies:
                 await self._write(state.answering)
                 return
         if afresh:
-            await self._end("interrupted", otherwise=INTERRUPTED)
+            self._end("interrupted", otherwise=INTERRUPTED)
         else:
-            await self._end("error", otherwise=FAILED)
+            self._end("error", otherwise=FAILED)
 
 
 async def _whatever(outcome: object) -> None:

@@ -56,6 +56,8 @@ class Annals:
     since: dict[int, float] = field(factory=dict)
     """When each fact was committed, by its seq."""
     floor: int = 0
+    forgotten: int = 0
+    """Retention has taken the messages up to this one."""
     posts: dict[int, Post] = field(factory=dict)
     """The commands that made messages, by id."""
     ids: dict[tuple[str, str], list[int]] = field(factory=dict)
@@ -155,6 +157,7 @@ class Truth:
         for trim in trims:
             annals = self.of(trim.key)
             annals.floor = max(annals.floor, trim.floor)
+            annals.forgotten = max(annals.forgotten, trim.message_id)
 
     def _note_post(self, annals: Annals, post: Post, number: int) -> None:
         self._give(annals, number)

@@ -183,8 +183,10 @@ class Witness(Stand):
     def _message(self, data: Frame) -> None:
         number, annals = data["id"], self.annals
         texts = annals.texts.get(number, [])
+        gone = data["content"] == "" and data["message_chain"] == []
+        if gone and number <= annals.forgotten:
+            return  # its edit is remembered for longer than it
         if (since := annals.recalled.get(number)) is not None:
-            gone = data["content"] == "" and data["message_chain"] == []
             if number in self.recalled or since < self.opened:
                 self.check("recall erases", gone, f"message {number} says {data['content']!r}")
                 return
