@@ -184,7 +184,7 @@ class Conversation(Actor[ConversationMessage]):
             grown = self._replies.grow(message)
             if grown is not None:
                 self._members.tell_all_nowait(grown)
-        elif type(message) is ReplyFinished:
+        elif type(message) is ReplyFinished and not self._journal.is_unsure:
             self._replies.take_end(message)
         else:
             return message
@@ -214,6 +214,7 @@ class Conversation(Actor[ConversationMessage]):
                 self._requests.say(message)
             case ReplyFinished() | ReplyFailed() | ReplyGone() | Unheard():
                 self._replies.take_end(message)
+                await self._replies.tell_rest()
             case TimeIsUp():
                 self._replies.time_is_up(message)
             case SaveNow():

@@ -352,6 +352,14 @@ class Replies:
             # It is not open: it was ended before, without our hearing of it.
             self.journal.sync()
         # Whatever happened to it, `settle` ends it again if it has to.
+        await self.tell_rest()
+
+    async def tell_rest(self) -> None:
+        """Tell what is left for the end, if that has to wait until the store is well again."""
+        if self._phase is Phase.ENDING and self.journal.is_unsure:
+            rest = self._writing.take_rest()
+            if rest is not None:
+                await self._state.members.tell_all(rest, lasting=False)
 
     def note_ended(self, fact: ReplyEnded) -> bool:
         """A reply is final: go on with the next. Whether it failed."""

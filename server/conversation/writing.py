@@ -161,14 +161,16 @@ class Writing:
 
     def grow(self, chunk: ReplyChunk) -> ReplyGrew | None:
         """Add to the reply; what the members are to be told of that."""
-        state = self._state
         reply = self.add(chunk.text)
         if self._save is None:
             self._save = self._owner.after(self._until_save(), SaveNow(reply.id))
-        if not reply.stream:
-            return None
-        told, state.told = state.told, len(reply.text)
-        return self._grown(reply, told, chunk.pieces) if state.members else None
+        return self._news(chunk.pieces)
+
+    def take_rest(self) -> ReplyGrew | None:
+        """What is left for its end to tell, for the members to be told now; `None` if there is nothing."""
+        state = self._state
+        pieces, state.rest = state.rest, ()
+        return self._news(pieces) if state.told < len(self.reply.text) else None
 
     def add(self, text: str) -> OpenReply:
         """The reply, which says *text* more from now on."""
@@ -181,6 +183,13 @@ class Writing:
         """Add what its writer says last; its end is to tell it."""
         if self.add(end.text).stream:
             self._state.rest = end.pieces
+
+    def _news(self, pieces: tuple[str, ...]) -> ReplyGrew | None:
+        state, reply = self._state, self.reply
+        if not reply.stream:
+            return None
+        told, state.told = state.told, len(reply.text)
+        return self._grown(reply, told, pieces) if state.members else None
 
     def _grown(self, reply: OpenReply, told: int, pieces: tuple[str, ...] = ()) -> ReplyGrew:
         shown = self._state.running

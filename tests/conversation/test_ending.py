@@ -2,16 +2,32 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncGenerator
 from typing import Any
 
 import pytest
 import trio
 from trio.testing import MockClock
 
+from server.chat import Turn
 from server.conversation.replies import Replies
+from server.pipeline import Finish
 from tests.in_memory import running
 
+from .flaky import Flaky
+from .test_lasting import is_end, of_type
 from .test_mending import GUEST, Talking
+
+
+class Hurried:
+    """Says two words, and after a while two more and ends, too quickly for the last of them to be told."""
+
+    async def reply(self, turn: Turn) -> AsyncGenerator[str | Finish, None]:
+        for wait in (0.0, 0.001, 5.0, 0.001):
+            await trio.sleep(wait)
+            yield "word "
+
+    async def aclose(self) -> None: ...
 
 
 async def test_its_end_is_on_its_way_to_the_store_before_its_writer_is_gone(
@@ -33,3 +49,27 @@ async def test_its_end_is_on_its_way_to_the_store_before_its_writer_is_gone(
 
     assert (final["content"], final["finish_reason"]) == ("you said hello", "stop")
     assert [name.rpartition("/")[2] for name in tasks] == ["reply-1: write"]
+
+
+@pytest.mark.parametrize("chunk_interval", [0.02, 0])
+@pytest.mark.parametrize("fails_after", [0.5, 5.0005])
+async def test_while_the_store_fails_the_last_words_come_without_their_end(
+    fails_after: float, chunk_interval: float, autojump_clock: MockClock
+) -> None:
+    """It may fail for long, or have failed for long already, and what was said can be read meanwhile."""
+    store = Flaky()
+    async with running(Hurried, store=store, chunk_interval=chunk_interval) as server:
+        client = await server.connect(f"{GUEST}&stream=delta", level2=True)
+        client.say("hello")
+        await trio.sleep(fails_after)
+        store.full = True
+        await trio.sleep(10)
+        client.send({"type": "ping"})
+        before = await client.until(of_type("pong"))
+        store.full = False
+        after = await client.until(is_end)
+
+    said = [frame["data"] for frame in before if frame["type"] == "response"]
+    assert not any(data.get("is_final") for data in said)
+    assert "".join(data["delta"] for data in said) == "word word word word "
+    assert [frame["data"]["delta"] for frame in after if frame["type"] == "response"] == [""]
