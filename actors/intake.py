@@ -105,6 +105,12 @@ class Intake:
         while not self.ending:
             if self.timers:
                 self._send_due(self.timers)
+            # Without another message it waits anyway, and is then there for what comes.
+            if (left <= 0 or now >= turn_ends) and mailbox:
+                await trio.lowlevel.checkpoint()
+                now = clock()
+                left, turn_ends = TURN_MESSAGES, now + TURN_SECONDS
+                continue
             envelope = mailbox.take()
             if envelope is None:
                 cell.because = None
@@ -138,11 +144,6 @@ class Intake:
             if observers:
                 self._tell_ended(envelope, None)
             left -= 1
-            # Without another message it waits anyway, and is then there for what comes.
-            if (left <= 0 or now >= turn_ends) and mailbox:
-                await trio.lowlevel.checkpoint()
-                now = clock()
-                left, turn_ends = TURN_MESSAGES, now + TURN_SECONDS
 
     def _tell_began(self, envelope: Envelope) -> None:
         for observer in self.cell.observers:

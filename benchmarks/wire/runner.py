@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import shutil
 import subprocess
 import sys
 import time
@@ -35,6 +36,8 @@ def measure(
         for server, directory in servers.items()
         for python, interpreter in pythons.items()
     ]
+    if len({one.name for one in contestants}) < len(contestants):
+        raise SystemExit("two of our servers have the same name")
     contestants += peers
     pace = Pace(seconds=arguments.seconds, warm_up=arguments.warm_up)
     results = Results(
@@ -93,5 +96,6 @@ class _Named(argparse.Action):
     ) -> None:
         name, equals, path = str(value).rpartition("=")
         known = getattr(namespace, self.dest) or {}
+        found = Path(shutil.which(path) or path)  # an interpreter may be a command's name
         # Not resolved: the python of an environment is a link to one that knows nothing of it.
-        setattr(namespace, self.dest, {**known, name if equals else OURS: Path(path).absolute()})
+        setattr(namespace, self.dest, {**known, name if equals else OURS: found.absolute()})

@@ -7,7 +7,7 @@ import sys
 
 
 def drop_output() -> None:
-    """Have nothing more written to it, not even what waits: Python flushes it once more when it ends.
+    """Have nothing more written to it, now or later, not even what waits: Python flushes that when it ends.
 
     Where that fails, a process that did all it should ends with status 120.
     """

@@ -178,7 +178,7 @@ class Conversation(Actor[ConversationMessage]):
     def consume(self, message: ConversationMessage) -> ConversationMessage | None:
         """Pass a chunk on at once, if there are not too many to tell, and have a reply's end made durable.
 
-        What else follows from a message does not follow from these.
+        Nothing that `handle` looks after, behind a message, follows from these.
         """
         if type(message) is ReplyChunk and not self._members.have_turns:
             grown = self._replies.grow(message)
@@ -214,7 +214,7 @@ class Conversation(Actor[ConversationMessage]):
                 self._requests.say(message)
             case ReplyFinished() | ReplyFailed() | ReplyGone() | Unheard():
                 self._replies.take_end(message)
-                await self._replies.tell_rest()
+                await self._replies.tell_last_words()
             case TimeIsUp():
                 self._replies.time_is_up(message)
             case SaveNow():

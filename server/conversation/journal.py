@@ -194,7 +194,7 @@ class Journal:
         told = 0
         pieces: tuple[str, ...] = ()
         if isinstance(fact, ReplyEnded) and state.reply is not None and state.reply.id == fact.message.id:
-            told, pieces = state.told, state.rest
+            told, pieces = state.told, state.last_pieces
         self._note(fact)
         await state.members.tell_all(Happened(self._key.session_type, shown or fact, told, pieces))
         # Only now: after a crash in between, those who know it already will not take it twice.

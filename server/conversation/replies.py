@@ -129,7 +129,9 @@ class Replies:
     @property
     def shown(self) -> ReplyGrew | None:
         """The running reply as a newcomer is to see it; `None` if there is none, or it comes whole."""
-        return self._writing.shown if self._phase is Phase.WRITING else None
+        # While it ends, what only its end tells is not to be told twice.
+        ends = self._phase is Phase.ENDING and not self._writing.has_last_words
+        return self._writing.shown if ends or self._phase is Phase.WRITING else None
 
     # -- what is next
 
@@ -352,14 +354,14 @@ class Replies:
             # It is not open: it was ended before, without our hearing of it.
             self.journal.sync()
         # Whatever happened to it, `settle` ends it again if it has to.
-        await self.tell_rest()
+        await self.tell_last_words()
 
-    async def tell_rest(self) -> None:
+    async def tell_last_words(self) -> None:
         """Tell what is left for the end, if that has to wait until the store is well again."""
         if self._phase is Phase.ENDING and self.journal.is_unsure:
-            rest = self._writing.take_rest()
-            if rest is not None:
-                await self._state.members.tell_all(rest, lasting=False)
+            grown = self._writing.take_last_words()
+            if grown is not None:
+                await self._state.members.tell_all(grown, lasting=False)
 
     def note_ended(self, fact: ReplyEnded) -> bool:
         """A reply is final: go on with the next. Whether it failed."""
@@ -373,7 +375,7 @@ class Replies:
         self.retire()
         self._stop_at_once = False
         state.reply = state.running = state.ending = None
-        state.rest = ()
+        state.last_pieces = ()
         self.queue.settle()
         self._phase = Phase.IDLE
 

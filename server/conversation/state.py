@@ -50,7 +50,7 @@ class ConversationState:
         reply: That reply, once its id is durable, with its whole text so far.
         running: The same as clients are shown it; made when they are.
         told: How many code points of that text the members were told, or will have been by the next event.
-        rest: What of it is left for its end to tell, piece by piece, if each is to have a frame of its own.
+        last_pieces: Those of what is left for its end to tell; none, if that is to be told in one.
         ends_at: Until when replies have time, on trio's clock.
         ending: How it is to end, once that is known and not yet durable.
     """
@@ -66,7 +66,7 @@ class ConversationState:
     reply: OpenReply | None = None
     running: RunningReply | None = None
     told: int = 0
-    rest: tuple[str, ...] = ()
+    last_pieces: tuple[str, ...] = ()
     ending: EndReply | None = None
     writer: ActorRef[object] | None = None
     ends_at: float = math.inf

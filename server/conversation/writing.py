@@ -166,11 +166,16 @@ class Writing:
             self._save = self._owner.after(self._until_save(), SaveNow(reply.id))
         return self._news(chunk.pieces)
 
-    def take_rest(self) -> ReplyGrew | None:
+    @property
+    def has_last_words(self) -> bool:
+        """Whether something is left for its end to tell."""
+        return self._state.told < len(self.reply.text)
+
+    def take_last_words(self) -> ReplyGrew | None:
         """What is left for its end to tell, for the members to be told now; `None` if there is nothing."""
         state = self._state
-        pieces, state.rest = state.rest, ()
-        return self._news(pieces) if state.told < len(self.reply.text) else None
+        pieces, state.last_pieces = state.last_pieces, ()
+        return self._news(pieces) if self.has_last_words else None
 
     def add(self, text: str) -> OpenReply:
         """The reply, which says *text* more from now on."""
@@ -182,7 +187,7 @@ class Writing:
     def finish(self, end: ReplyFinished | ReplyFailed) -> None:
         """Add what its writer says last; its end is to tell it."""
         if self.add(end.text).stream:
-            self._state.rest = end.pieces
+            self._state.last_pieces = end.pieces
 
     def _news(self, pieces: tuple[str, ...]) -> ReplyGrew | None:
         state, reply = self._state, self.reply

@@ -64,7 +64,7 @@ class Gap(Event):
 class Happened(Event):
     """A durable event. Of the end of a reply, *told* code points of its text were told in `ReplyGrew`.
 
-    What came since are *pieces*, as there: to be told in frames of their own, before the end.
+    What came since are *pieces*, as there; in `delta`, each of them has a frame of its own before the end.
     """
 
     session_type: SessionType

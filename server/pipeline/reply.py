@@ -28,7 +28,8 @@ from .teller import Teller
 
 log: FilteringBoundLogger = structlog.get_logger(__name__)
 
-# The longest reply, in code points, whatever its model; a longer one ends as `length`.
+# The longest reply, whatever its model; a longer one ends as `length`. In code points as they come: a letter
+# in two halves is two.
 LONGEST = 2**20
 # A model that yields without waiting lets others run after so many pieces, or seconds.
 TURN_PIECES, TURN_SECONDS = 16, 0.004
@@ -115,7 +116,7 @@ class Reply(Actor[ReplyMessage]):
         text, half = settled(said)
         if text:
             try:
-                self._reply_to.tell_nowait(ReplyChunk(self._id, text, self._pieces(text == said)))
+                self._reply_to.tell_nowait(ReplyChunk(self._id, text, self._pieces(text, said)))
             except MailboxFull:
                 if len(untold) >= TOGETHER:
                     untold[:] = [said]
@@ -136,21 +137,22 @@ class Reply(Actor[ReplyMessage]):
     def _tell_held(self) -> None:
         """Tell what has become too much to be held back for longer."""
         self.tell(trio.current_time())
-        self._is_held = True  # the teller still has it in its list
+        self._is_held = True  # the teller still has it
 
-    def _pieces(self, are_fit: bool) -> tuple[str, ...]:
-        """What was not told yet, piece by piece, if that is to be told apart; they *are fit* to be sent."""
+    def _pieces(self, text: str, said: str) -> tuple[str, ...]:
+        """What was not told yet, piece by piece, if it is to be told apart: *said*, to be told as *text*."""
         untold = self._untold
-        return tuple(untold) if are_fit and self._apart and len(untold) <= TOGETHER else ()
+        # Where the text had to be made fit, the pieces are not.
+        return tuple(untold) if self._apart and len(untold) <= TOGETHER and text == said else ()
 
-    def _rest(self) -> tuple[str, tuple[str, ...]]:
+    def _last_words(self) -> tuple[str, tuple[str, ...]]:
         """What is left for the end to tell, and of which pieces it is, if they are to be told apart."""
         now = trio.current_time()
         if self._apart and self.tells_at <= now:
             self.tell(now)
         said = "".join(self._untold)
         text = whole(said)
-        pieces = self._pieces(text == said)
+        pieces = self._pieces(text, said)
         self._untold.clear()
         return text, pieces
 
@@ -163,14 +165,14 @@ class Reply(Actor[ReplyMessage]):
                 finish = await self._pull()
             if self._pulling.cancelled_caught:
                 raise ReplyTimedOut(self._late)
-            end = ReplyFinished(self._id, whole(finish.reason), _counts(finish.usage), *self._rest())
+            end = ReplyFinished(self._id, whole(finish.reason), _counts(finish.usage), *self._last_words())
         except PipelineError as error:
             log.warning("the pipeline failed", error=error)
-            end = ReplyFailed(self._id, error.said, *self._rest())
+            end = ReplyFailed(self._id, error.said, *self._last_words())
         except Exception:
             # A boundary: a model may be anybody's code.
             log.exception("the pipeline raised")
-            end = ReplyFailed(self._id, PipelineError.said, *self._rest())
+            end = ReplyFailed(self._id, PipelineError.said, *self._last_words())
         with suppress(ActorError):  # the conversation is gone: nobody waits for this reply any more
             await self._reply_to.tell(end)
         self.stop()
@@ -202,7 +204,8 @@ class Reply(Actor[ReplyMessage]):
                         self._heard_at = heard_at
                         room -= len(piece)
                         if room < 0:
-                            untold += filter(None, [piece[:room]])
+                            if cut := piece[:room]:
+                                untold.append(cut)
                             return Finish("length")
                         untold.append(piece)
                         if not self._is_held:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable
+from collections.abc import Callable, Hashable
 from typing import Any
 
 import pytest
@@ -205,14 +205,22 @@ async def test_the_view_shows_what_an_actor_is_doing(autojump_clock: MockClock) 
         assert (view.state, view.handling, view.handled) == (State.IDLE, None, 2)
 
 
-async def test_an_actor_that_always_has_work_lets_others_run() -> None:
+@pytest.mark.parametrize(
+    "go_on",
+    [
+        lambda me, message: me.ref.tell_nowait(message),
+        lambda me, message: me.after(0, message),
+    ],
+    ids=["a message", "a timer"],
+)
+async def test_an_actor_that_always_has_work_lets_others_run(go_on: Callable[[Puppet, Do], object]) -> None:
     """Its handler need not wait for anything: the runtime sees to it that the rest is not frozen."""
     part = Part()
     async with stage() as here:
         ref = here.spawn(part)
 
         def again(me: Puppet) -> None:
-            me.ref.tell_nowait(Do(again))
+            go_on(me, Do(again))
 
         ref.tell_nowait(Do(again))
         for _ in range(3):

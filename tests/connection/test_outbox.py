@@ -135,6 +135,11 @@ def test_the_last_pieces_too_before_the_end() -> None:
     assert (last["content"], last["is_final"]) == ("Once🙂 upon", True)
 
 
+def test_pieces_weigh_what_their_frames_take() -> None:
+    """A mailbox is bounded in bytes, and a frame of one letter has a hundred of them."""
+    assert ended(1, "abc", pieces=("a", "b", "c")).weight > 2 * ended(1, "abc").weight
+
+
 def test_who_knows_less_gets_what_was_left_out_in_one_frame() -> None:
     """It is behind as it is."""
     assert pieces(outbox(), grew("Once", 2, pieces=("c", "e"))) == [(0, "Once")]

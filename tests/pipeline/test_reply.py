@@ -17,7 +17,7 @@ from server.messages import ConversationMessage, ReplyChunk, ReplyFinished, Writ
 from server.pipeline import Finish, Model, PipelineSpec, reply
 from server.pipeline.actor import Pipeline
 from server.pipeline.reply import TOGETHER, TURN_PIECES, TURN_SECONDS
-from server.pipeline.teller import Teller
+from server.pipeline.teller import Holding, Teller
 from tests.in_memory import Frame, Server, running
 
 from .turns import turn
@@ -181,6 +181,40 @@ async def test_while_telling_has_to_rest_the_last_pieces_come_with_the_end(
     assert (end.text, end.pieces) == ("bc", ("b", "c"))
 
 
+async def test_so_they_do_if_the_model_fails(
+    autojump_clock: MockClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What it said before stays, and as it came."""
+    monkeypatch.setattr(Teller, "rest_after", lambda self, since: since + 1.0)
+    async with running(lambda: Saying("a", "b", "c", 5), chunk_interval=0) as server:
+        client = await server.connect("stream=delta", level2=True)
+        client.say("hello")
+        heard = await client.until(lambda f: f["type"] == "response" and f["data"].get("is_final", False))
+
+    said = [frame["data"] for frame in heard if frame["type"] == "response"]
+    assert [data["delta"] for data in said] == ["a", "b", "c", ""]
+    assert said[-1]["finish_reason"] == "error"
+
+
+async def test_a_reply_that_has_too_much_tells_early_and_is_held_once(
+    autojump_clock: MockClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Held twice, it would be told twice as often."""
+    held: list[Holding] = []
+    hold = Teller.hold
+
+    def noted(self: Teller, one: Holding) -> None:
+        held.append(one)
+        hold(self, one)
+
+    monkeypatch.setattr(Teller, "rest_after", lambda self, since: since + 1.0)
+    monkeypatch.setattr(Teller, "hold", noted)
+    chunks, end = await heard(Saying(*PIECES), 0)
+
+    assert told(chunks, end) == PIECES
+    assert len(held) == 1
+
+
 @pytest.mark.parametrize(
     ("stream", "frames"), [(True, [(0, "a"), (1, "b"), (2, "c"), (3, "")]), (False, [(0, "abc")])]
 )
@@ -241,10 +275,12 @@ async def test_a_reply_is_cut_where_it_gets_too_long(
 ) -> None:
     """To the letter; and one that just fits is whole."""
     monkeypatch.setattr(reply, "LONGEST", 5)
+    monkeypatch.setattr(Teller, "rest_after", lambda self, since: since + 1.0)
     chunks, end = await heard(Saying(*pieces), chunk_interval)
 
     assert "".join(told(chunks, end)) == text
     assert end.reason == reason
+    assert all(all(each.pieces) for each in all_of(chunks, end))
 
 
 async def test_nothing_is_told_of_an_empty_piece() -> None:

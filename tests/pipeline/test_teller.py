@@ -75,6 +75,18 @@ async def test_what_a_conversation_has_no_room_for_is_told_later(clock: MockCloc
         assert len(reply.told) == 1
 
 
+async def test_one_that_has_told_meanwhile_waits_for_its_moment_anew(clock: MockClock) -> None:
+    """It may tell by itself, when it has too much."""
+    async with telling() as teller:
+        teller.hold(reply := Held(clock, tells_at=trio.current_time()))
+        reply.tells_at = due = trio.current_time() + 3 * INTERVAL
+        await trio.sleep(2 * INTERVAL)
+        assert reply.told == []
+        await reply.was_told.wait()
+
+    assert due <= reply.told[0] <= due + INTERVAL / TICKS + 1e-9
+
+
 async def test_telling_leaves_most_of_the_time_to_others(clock: MockClock) -> None:
     """With very many replies at once, each is told less often; else none of them would get on."""
     async with telling() as teller:
