@@ -46,6 +46,11 @@ async def at_once(call: Callable[[], T]) -> T:
     return call()
 
 
+def is_end(frame: Frame) -> bool:
+    """Whether it is the end of a reply, in whatever dialect."""
+    return frame.get("type") == "response" and frame["data"].get("is_final") is True
+
+
 class Socket:
     """A client's end of an ASGI WebSocket that lives in memory.
 
@@ -107,7 +112,7 @@ class Socket:
 
     async def final(self) -> Frame:
         """The end of the next reply."""
-        frames = await self.until(lambda f: f.get("type") == "response" and f["data"]["is_final"])
+        frames = await self.until(is_end)
         data = frames[-1]["data"]
         assert isinstance(data, dict)
         return data

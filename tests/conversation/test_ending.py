@@ -13,15 +13,11 @@ from server.chat import Turn
 from server.conversation.replies import Replies
 from server.pipeline import Finish
 from server.pipeline.teller import Teller
-from tests.in_memory import Frame, running
+from tests.in_memory import is_end, running
 
 from .flaky import Flaky
 from .test_lasting import of_type
 from .test_mending import GUEST, Talking, after_half_a_second
-
-
-def is_end(frame: Frame) -> bool:
-    return frame["type"] == "response" and frame["data"].get("is_final") is True
 
 
 class Hurried:

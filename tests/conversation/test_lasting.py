@@ -13,16 +13,12 @@ from server.chat import Turn
 from server.config import Config, Timeouts
 from server.messages import Commit, HistoryTrimmed
 from server.pipeline import EchoModel, Finish
-from tests.in_memory import Frame, Socket, running
+from tests.in_memory import Frame, Socket, is_end, running
 
 from .flaky import Flaky
 
 POISON = HistoryTrimmed(cast(Any, "no number"), 0)
 """A message of which its conversation crashes."""
-
-
-def is_end(frame: Frame) -> bool:
-    return frame.get("type") == "response" and frame["data"]["is_final"] is True
 
 
 def says(text: str) -> Callable[[Frame], bool]:

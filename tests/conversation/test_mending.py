@@ -15,10 +15,10 @@ from server.config import Config, Limits
 from server.messages import ResetHistory, StopReply
 from server.pipeline import Finish
 from server.storage import StoreError
-from tests.in_memory import Server, Socket, running
+from tests.in_memory import Server, Socket, is_end, running
 
 from .flaky import Flaky
-from .test_lasting import POISON, is_end, next_of, of_type
+from .test_lasting import POISON, next_of, of_type
 
 T = TypeVar("T")
 

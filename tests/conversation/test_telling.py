@@ -23,9 +23,9 @@ from server.conversation.members import FEW, Members
 from server.conversation.telling import BEARING, MOST, Telling
 from server.messages import ConnectionInfo, Deliver, FinishReplies, Join, Welcomed
 from server.pipeline import EchoModel
-from tests.in_memory import Socket, now, running
+from tests.in_memory import Socket, is_end, now, running
 
-from .test_lasting import POISON, is_end, of_type
+from .test_lasting import POISON, of_type
 
 
 class Member(Actor[Any], Later):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator, Callable
 from itertools import chain, pairwise, repeat
 from typing import Any
-from unittest.mock import Mock
+from unittest.mock import Mock, patch
 
 import pytest
 import trio
@@ -17,8 +17,8 @@ from server.messages import ConversationMessage, ReplyChunk, ReplyFinished, Writ
 from server.pipeline import Finish, Model, PipelineSpec, reply
 from server.pipeline.actor import Pipeline
 from server.pipeline.reply import TOGETHER, TURN_PIECES, TURN_SECONDS
-from server.pipeline.teller import Holding, Teller
-from tests.in_memory import Frame, Server, running
+from server.pipeline.teller import Teller
+from tests.in_memory import Frame, Server, is_end, running
 
 from .turns import turn
 
@@ -189,7 +189,7 @@ async def test_so_they_do_if_the_model_fails(
     async with running(lambda: Saying("a", "b", "c", 5), chunk_interval=0) as server:
         client = await server.connect("stream=delta", level2=True)
         client.say("hello")
-        heard = await client.until(lambda f: f["type"] == "response" and f["data"].get("is_final", False))
+        heard = await client.until(is_end)
 
     said = [frame["data"] for frame in heard if frame["type"] == "response"]
     assert [data["delta"] for data in said] == ["a", "b", "c", ""]
@@ -200,19 +200,12 @@ async def test_a_reply_that_has_too_much_tells_early_and_is_held_once(
     autojump_clock: MockClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Held twice, it would be told twice as often."""
-    held: list[Holding] = []
-    hold = Teller.hold
-
-    def noted(self: Teller, one: Holding) -> None:
-        held.append(one)
-        hold(self, one)
-
     monkeypatch.setattr(Teller, "rest_after", lambda self, since: since + 1.0)
-    monkeypatch.setattr(Teller, "hold", noted)
-    chunks, end = await heard(Saying(*PIECES), 0)
+    with patch.object(Teller, "hold", autospec=True, side_effect=Teller.hold) as hold:
+        chunks, end = await heard(Saying(*PIECES), 0)
 
     assert told(chunks, end) == PIECES
-    assert len(held) == 1
+    assert hold.call_count == 1
 
 
 @pytest.mark.parametrize(
@@ -229,7 +222,7 @@ async def test_in_frames_of_their_own_for_who_wants_it_as_it_comes(
     async with running(lambda: Saying("a", "b", "c"), chunk_interval=0) as server:
         client = await server.connect("stream=delta", level2=True)
         client.say("hello", stream=stream)
-        heard = await client.until(lambda f: f["type"] == "response" and f["data"].get("is_final", False))
+        heard = await client.until(is_end)
 
     said = [frame["data"] for frame in heard if frame["type"] == "response"]
     assert [(data["offset"], data["delta"]) for data in said] == frames

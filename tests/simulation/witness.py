@@ -184,7 +184,7 @@ class Witness(Stand):
         number, annals = data["id"], self.annals
         texts = annals.texts.get(number, [])
         gone = data["content"] == "" and data["message_chain"] == []
-        if gone and number <= annals.forgotten:
+        if gone and number <= annals.forgotten and "edited_at" in data:
             return  # its edit is remembered for longer than it
         if (since := annals.recalled.get(number)) is not None:
             if number in self.recalled or since < self.opened:
