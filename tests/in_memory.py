@@ -11,12 +11,14 @@ from itertools import count
 from random import Random
 from typing import Any, TypeVar
 
+import pytest
 import trio
 
 from actors import ActorRef, ActorSystem
 from server.assembly import Doors, Life, Root, World
 from server.config import Config
 from server.pipeline import Model, PipelineSpec
+from server.pipeline.teller import Teller
 from server.storage import Execute, PlainVault, SqlStore, Store, make_engine, upgrade
 
 PIPELINE = "00000000-0000-4000-8000-0000000000aa"
@@ -49,6 +51,11 @@ async def at_once(call: Callable[[], T]) -> T:
 def is_end(frame: Frame) -> bool:
     """Whether it is the end of a reply, in whatever dialect."""
     return frame.get("type") == "response" and frame["data"].get("is_final") is True
+
+
+def let_tellers_rest(patch: pytest.MonkeyPatch, seconds: float) -> None:
+    """Have a reply that has told something rest for so long, as if there were much to do."""
+    patch.setattr(Teller, "rest_after", lambda self, since: since + seconds)
 
 
 class Socket:

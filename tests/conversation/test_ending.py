@@ -12,8 +12,7 @@ from trio.testing import MockClock
 from server.chat import Turn
 from server.conversation.replies import Replies
 from server.pipeline import Finish
-from server.pipeline.teller import Teller
-from tests.in_memory import is_end, running
+from tests.in_memory import is_end, let_tellers_rest, running
 
 from .flaky import Flaky
 from .test_lasting import of_type
@@ -63,7 +62,7 @@ async def test_while_the_store_fails_the_last_words_come_without_their_end(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """It may fail for long, or have failed for long already, and what was said can be read meanwhile."""
-    monkeypatch.setattr(Teller, "rest_after", lambda self, since: since + 0.02)
+    let_tellers_rest(monkeypatch, 0.02)
     store = Flaky()
     async with running(Hurried, store=store, chunk_interval=chunk_interval) as server:
         client = await server.connect(f"{GUEST}&stream=delta", level2=True)
@@ -89,7 +88,7 @@ async def test_who_joins_while_it_ends_is_told_once(
     autojump_clock: MockClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """What only the end tells is told by it."""
-    monkeypatch.setattr(Teller, "rest_after", lambda self, since: since + 0.02)
+    let_tellers_rest(monkeypatch, 0.02)
     async with running(Hurried, chunk_interval=0, execute_write=after_half_a_second) as server:
         client = await server.connect(f"{GUEST}&stream=delta", level2=True)
         client.say("hello")
@@ -105,7 +104,7 @@ async def test_the_last_words_of_one_reply_are_not_those_of_the_next(
     autojump_clock: MockClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The next may be stopped, and then its end brings none."""
-    monkeypatch.setattr(Teller, "rest_after", lambda self, since: since + 0.02)
+    let_tellers_rest(monkeypatch, 0.02)
     async with running(Hurried, chunk_interval=0) as server:
         client = await server.connect(f"{GUEST}&stream=delta", level2=True)
         client.say("hello")

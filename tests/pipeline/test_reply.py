@@ -18,7 +18,7 @@ from server.pipeline import Finish, Model, PipelineSpec, reply
 from server.pipeline.actor import Pipeline
 from server.pipeline.reply import TOGETHER, TURN_PIECES, TURN_SECONDS
 from server.pipeline.teller import Teller
-from tests.in_memory import Frame, Server, is_end, running
+from tests.in_memory import Frame, Server, is_end, let_tellers_rest, running
 
 from .turns import turn
 
@@ -174,7 +174,7 @@ async def test_while_telling_has_to_rest_the_last_pieces_come_with_the_end(
     autojump_clock: MockClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """They would be told a moment before it: that is one write less when there is much to do."""
-    monkeypatch.setattr(Teller, "rest_after", lambda self, since: since + 1.0)
+    let_tellers_rest(monkeypatch, 1.0)
     chunks, end = await heard(Saying("a", "b", "c"), 0)
 
     assert [chunk.text for chunk in chunks] == ["a"]
@@ -185,7 +185,7 @@ async def test_so_they_do_if_the_model_fails(
     autojump_clock: MockClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """What it said before stays, and as it came."""
-    monkeypatch.setattr(Teller, "rest_after", lambda self, since: since + 1.0)
+    let_tellers_rest(monkeypatch, 1.0)
     async with running(lambda: Saying("a", "b", "c", 5), chunk_interval=0) as server:
         client = await server.connect("stream=delta", level2=True)
         client.say("hello")
@@ -200,7 +200,7 @@ async def test_a_reply_that_has_too_much_tells_early_and_is_held_once(
     autojump_clock: MockClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Held twice, it would be told twice as often."""
-    monkeypatch.setattr(Teller, "rest_after", lambda self, since: since + 1.0)
+    let_tellers_rest(monkeypatch, 1.0)
     with patch.object(Teller, "hold", autospec=True, side_effect=Teller.hold) as hold:
         chunks, end = await heard(Saying(*PIECES), 0)
 
@@ -218,7 +218,7 @@ async def test_in_frames_of_their_own_for_who_wants_it_as_it_comes(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """What was asked for in one piece comes in one."""
-    monkeypatch.setattr(Teller, "rest_after", lambda self, since: since + 1.0)
+    let_tellers_rest(monkeypatch, 1.0)
     async with running(lambda: Saying("a", "b", "c"), chunk_interval=0) as server:
         client = await server.connect("stream=delta", level2=True)
         client.say("hello", stream=stream)
@@ -233,7 +233,7 @@ async def test_otherwise_they_come_before_it(
     autojump_clock: MockClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The end waits for the disk: no word waits for that if it need not."""
-    monkeypatch.setattr(Teller, "rest_after", lambda self, since: since + 1.0)
+    let_tellers_rest(monkeypatch, 1.0)
     waits = iter([0.0, 0.0, 1.0])
     model = Saying("a", "b", "c", compute=lambda: autojump_clock.jump(next(waits)))
     chunks, end = await heard(model, 0)
@@ -268,7 +268,7 @@ async def test_a_reply_is_cut_where_it_gets_too_long(
 ) -> None:
     """To the letter; and one that just fits is whole."""
     monkeypatch.setattr(reply, "LONGEST", 5)
-    monkeypatch.setattr(Teller, "rest_after", lambda self, since: since + 1.0)
+    let_tellers_rest(monkeypatch, 1.0)
     chunks, end = await heard(Saying(*pieces), chunk_interval)
 
     assert "".join(told(chunks, end)) == text

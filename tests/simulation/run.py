@@ -18,10 +18,10 @@ from actors.testing import run_seeded
 from server.connection.socket_port import Socket
 from server.conversation import members, telling
 from server.pipeline import reply
-from server.pipeline.teller import Teller
 from server.protocol import timestamp
 from server.storage import Store
 from server.telemetry.logs import route_to_logging
+from tests.in_memory import let_tellers_rest
 
 from .chaos import Chaos
 from .client import Client
@@ -78,7 +78,7 @@ def _circumstances(plan: Plan) -> Iterator[None]:
             patch.setattr(telling, "TURN", 1)
             patch.setattr(telling, "MOST", 2)
         if plan.apart:
-            patch.setattr(Teller, "rest_after", lambda teller, since: since + REST)
+            let_tellers_rest(patch, REST)
             patch.setattr(reply, "TOGETHER", 3)
         yield
 
