@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Generic, TypeVar
+from contextlib import closing
+from typing import Any, Generic, TypeVar
 
 import trio
 
@@ -39,12 +40,13 @@ async def fan_out(refs: Sequence[ActorRef[M]], message: M) -> list[ActorRef[M]]:
     refs = tuple(refs)  # whoever runs meanwhile may change them
     pump, clock = refs[0]._recipient.pump, refs[0]._recipient.clock
     until = clock() + LONGEST
-    untold = fan_out_nowait(refs[:MANY], message)
-    for start in range(MANY, len(refs), MANY):
-        if pump is None or start % MOST == 0 or clock() >= until or not pump():
-            await trio.lowlevel.checkpoint()
-            until = clock() + LONGEST
-        untold += fan_out_nowait(refs[start : start + MANY], message)
+    untold: list[ActorRef[M]] = []
+    with closing(_Round(message, refs[0])) as told:
+        for start in range(0, len(refs), MANY):
+            if start and (pump is None or start % MOST == 0 or clock() >= until or not pump()):
+                await trio.lowlevel.checkpoint()
+                until = clock() + LONGEST
+            told.tell(refs[start : start + MANY], untold)
     return untold
 
 
@@ -86,7 +88,7 @@ class FanOut(Generic[M]):
         refs = [ref for ref in self._refs if ref not in untold] if untold else self._refs
         if not refs:
             return
-        if refs[0]._recipient.observers or message is None or isinstance(message, Question):
+        if _is_told_singly(message, refs[0]):
             rounds, self._rounds = self._rounds, []
             _finish(rounds, untold)
             untold += [ref for ref in refs if not _is_told(ref, message)]
@@ -100,26 +102,41 @@ class FanOut(Generic[M]):
 
 
 class _Round(Generic[M]):
-    """One message on its way to all of them; *first* is one of those, for what all have in common."""
+    """One message on its way to all of them, some at a time; *first* is one, for what all have in common."""
 
     def __init__(self, message: M, first: ActorRef[M]) -> None:
         self._sender = here.get()
         self._envelope = envelope = Envelope(message, first._recipient.clock())
         envelope.began_at = envelope.sent_at
-        # The others, it is to be hoped, have shared the entries before, too.
         self._before = first._front.shared
         self._entry = Shared(envelope, self._before)
         self._delivery = Delivery(envelope, first)
         self._deliveries = first._recipient.deliveries
         self._begun: list[tuple[ActorRef[M], Later]] = []
 
+    def tell(self, refs: Sequence[ActorRef[M]], untold: list[ActorRef[M]]) -> None:
+        """Tell *refs*, and finish what they begin; note in *untold* who could not be told."""
+        message: M = self._envelope.message
+        if _is_told_singly(message, refs[0]):
+            untold += [ref for ref in refs if not _is_told(ref, message)]
+            return
+        try:
+            self.begin(refs, untold, [self])
+        finally:
+            self.finish(untold)
+
     def begin(
         self, refs: Sequence[ActorRef[M]], untold: list[ActorRef[M]], rounds: Sequence[_Round[M]]
     ) -> None:
         """Have it consumed, or put into mailboxes after what *rounds* leave; note the rest in *untold*."""
-        envelope, entry, delivery, begun = self._envelope, self._entry, self._delivery, self._begun
+        if refs[0]._front.shared is not self._before:
+            self._before = refs[0]._front.shared
+            self._entry = Shared(self._envelope, self._before)
+        # The others, it is to be hoped, have shared the entries before, too.
+        envelope, entry, before = self._envelope, self._entry, self._before
+        delivery, begun = self._delivery, self._begun
         message: M = envelope.message
-        before = self._before
+        later: type[Later] | None = None
         around = tuple(self._deliveries)
         token = here.set(delivery)
         self._deliveries.append(delivery)
@@ -145,7 +162,8 @@ class _Round(Generic[M]):
                             ref._recipient.ledger.note_shared(entry, before)
                         if left is None:
                             continue
-                        if isinstance(left, Later):
+                        if type(left) is later or isinstance(left, Later):
+                            later = type(left)
                             begun.append((ref, left))
                             continue
                 here.reset(token)  # what is put into a mailbox is sent by the sender
@@ -163,8 +181,9 @@ class _Round(Generic[M]):
 
     def finish(self, untold: list[ActorRef[M]], of: ActorRef[M] | None = None) -> None:
         """Finish what was begun, or what *of* one; note in *untold* who had no room for what was left."""
-        begun = self._begun
-        if of is not None:
+        if of is None:
+            begun, self._begun = self._begun, []
+        else:
             begun = [each for each in self._begun if each[0] == of]
             self._begun[:] = [each for each in self._begun if each[0] != of]
         delivery, interrupt = self._delivery, None
@@ -184,14 +203,17 @@ class _Round(Generic[M]):
                     if left is not None:
                         unfinished.append((ref, left))
             self._deliveries.pop()
-            if of is None:
-                self._envelope.message = None
-            here.set(self._sender)
-            _put_all(unfinished, self._envelope.sent_at, untold)
+            if unfinished:
+                here.set(self._sender)
+                _put_all(unfinished, self._envelope.sent_at, untold)
         finally:
             here.reset(token)
             if interrupt is not None:
                 raise interrupt
+
+    def close(self) -> None:
+        """All were told."""
+        self._envelope.message = None
 
 
 def _finish(rounds: Sequence[_Round[M]], untold: list[ActorRef[M]]) -> None:
@@ -201,6 +223,8 @@ def _finish(rounds: Sequence[_Round[M]], untold: list[ActorRef[M]]) -> None:
         except BaseException:
             _finish(rounds[number:], untold)
             raise
+        finally:
+            each.close()
 
 
 def _put_all(left: Sequence[tuple[ActorRef[M], M]], now: float, untold: list[ActorRef[M]]) -> None:
@@ -211,6 +235,11 @@ def _put_all(left: Sequence[tuple[ActorRef[M], M]], now: float, untold: list[Act
         except BaseException:
             _put_all(left[number:], now, untold)
             raise
+
+
+def _is_told_singly(message: object, first: ActorRef[Any]) -> bool:
+    """Whether *first*, and so all of them, get *message* in an envelope of their own."""
+    return bool(first._recipient.observers) or message is None or isinstance(message, Question)
 
 
 def _is_told(ref: ActorRef[M], message: M) -> bool:

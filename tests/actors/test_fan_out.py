@@ -379,6 +379,17 @@ async def test_what_one_does_later_is_its_own_doing() -> None:
         assert [message.sender for message in here.system.recent("root/2")] == ["root/0", "root/1"]
 
 
+async def test_what_one_leaves_later_is_the_senders_message() -> None:
+    """Who told it something put it into the mailbox, and not who was there before."""
+    async with stage() as here:
+        refs = refs_of(await spawn(here, Eager, Eager))
+        with origin("a frame") as began:
+            fan_out_nowait(refs, Now(lambda me: Calls(lambda: "left")))
+            left = [ref._recipient.mailbox.oldest for ref in refs]
+
+    assert [one and (one.sender, one.cause, one.origin) for one in left] == [("", 0, began)] * 2
+
+
 @pytest.mark.parametrize("interrupt", [LookupError, KeyboardInterrupt])
 async def test_what_was_begun_is_finished_though_the_sender_fails(interrupt: type[BaseException]) -> None:
     """It was told; and half a frame that nobody goes on with would spoil all that follow."""
@@ -577,6 +588,24 @@ async def test_a_fan_out_that_is_cancelled_already_tells_nobody() -> None:
     assert [part.taken for part in parts] == [[], []]
 
 
+async def test_a_large_fan_out_finishes_what_each_begins_once() -> None:
+    """With the others of its turn; though the sender is interrupted in that."""
+    async with stage() as here:
+        refs = refs_of(await spawn(here, *[Eager] * 100))
+        finished: list[ActorRef[Any]] = []
+
+        def begin(me: Eager) -> Any:
+            if len(finished) >= 132 and me.ref == refs[40]:
+                _interrupt()
+            return Calls(lambda: finished.append(me.ref))
+
+        assert await fan_out(refs, Now(begin)) == []
+        assert finished == refs
+        with pytest.raises(KeyboardInterrupt):
+            await fan_out(refs, Now(begin))
+        assert finished == refs + refs[:40]
+
+
 async def test_a_large_fan_out_hands_back_the_full_of_all_turns(autojump_clock: MockClock) -> None:
     """Of each 32, and in their order."""
     async with stage() as here:
@@ -600,6 +629,60 @@ async def test_one_that_fans_out_to_itself_among_others_finds_it_in_its_mailbox(
 
     assert parts[0].seen.count(message) == 2
     assert parts[1].taken == [message, message]
+
+
+class Everybody(Now):
+    """What many are told."""
+
+
+async def test_a_large_fan_out_is_one_message_in_the_books_of_each() -> None:
+    """As often as it came, whatever others tell them between its turns."""
+    async with stage() as here:
+        refs = refs_of(await spawn(here, *[Eager] * 300))
+        beside: Counter[int] = Counter()
+
+        def tell_some() -> None:
+            for number in (5, 64, 70, 200):
+                refs[number].tell_nowait(Now())
+                beside[number] += 1
+
+        async with another(tell_some):
+            for _ in range(3):
+                await fan_out(refs, Everybody())
+
+        ledgers = [ref._recipient.ledger for ref in refs]
+        assert [ledger.counts[Everybody] for ledger in ledgers] == [3] * 300
+        assert [ledger.counts.get(Now, 0) for ledger in ledgers] == [beside[n] for n in range(300)]
+        assert len({one.id for one in ledgers[299].recent}) == 3
+        assert {one.id for one in ledgers[299].recent} == {one.id for one in ledgers[0].recent}
+
+
+async def test_an_observer_that_comes_during_a_large_fan_out_sees_the_rest() -> None:
+    """From then on each is told by itself; and once, as always."""
+    observer = Mock(spec=Observer)
+    async with stage() as here:
+        refs = refs_of(parts := await spawn(here, *[Eager] * 100))
+
+        def attach_once(me: Eager) -> None:
+            if me.ref == refs[40]:
+                here.system.attach(observer)
+
+        await fan_out(refs, message := Now(attach_once))
+
+    assert all(part.taken == [message] for part in parts)
+    assert [call.args[1] for call in observer.began.call_args_list] == [f"root/{n}" for n in range(64, 100)]
+
+
+async def test_a_large_fan_out_that_is_cut_short_keeps_nothing_either() -> None:
+    """It is cut between two turns."""
+    async with stage() as here:
+        refs = refs_of(parts := await spawn(here, *[Eager] * 100))
+        with trio.CancelScope() as scope:
+            await fan_out(refs, Now(lambda me: scope.cancel() if me.ref == refs[40] else None))
+        assert [len(part.taken) for part in parts] == [1] * 64 + [0] * 36
+
+        (envelope,) = {one for ref in refs for one in ref._recipient.ledger.recent}
+        assert envelope.message is None
 
 
 async def test_a_fan_out_keeps_nothing_of_what_was_told() -> None:
