@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from contextlib import closing
 from typing import Any, Generic, TypeVar
 
 import trio
@@ -41,12 +40,12 @@ async def fan_out(refs: Sequence[ActorRef[M]], message: M) -> list[ActorRef[M]]:
     pump, clock = refs[0]._recipient.pump, refs[0]._recipient.clock
     until = clock() + LONGEST
     untold: list[ActorRef[M]] = []
-    with closing(_Round(message, refs[0])) as told:
-        for start in range(0, len(refs), MANY):
-            if start and (pump is None or start % MOST == 0 or clock() >= until or not pump()):
-                await trio.lowlevel.checkpoint()
-                until = clock() + LONGEST
-            told.tell(refs[start : start + MANY], untold)
+    sending = _Round(message, refs[0])
+    for start in range(0, len(refs), MANY):
+        if start and (pump is None or start % MOST == 0 or clock() >= until or not pump()):
+            await trio.lowlevel.checkpoint()
+            until = clock() + LONGEST
+        untold += sending.tell(refs[start : start + MANY])
     return untold
 
 
@@ -106,7 +105,10 @@ class _Round(Generic[M]):
 
     def __init__(self, message: M, first: ActorRef[M]) -> None:
         self._sender = here.get()
-        self._envelope = envelope = Envelope(message, first._recipient.clock())
+        self._clock = first._recipient.clock
+        self._now = self._clock()
+        self._message = message
+        self._envelope = envelope = Envelope(message, self._now)
         envelope.began_at = envelope.sent_at
         self._before = first._front.shared
         self._entry = Shared(envelope, self._before)
@@ -114,28 +116,30 @@ class _Round(Generic[M]):
         self._deliveries = first._recipient.deliveries
         self._begun: list[tuple[ActorRef[M], Later]] = []
 
-    def tell(self, refs: Sequence[ActorRef[M]], untold: list[ActorRef[M]]) -> None:
-        """Tell *refs*, and finish what they begin; note in *untold* who could not be told."""
-        message: M = self._envelope.message
-        if _is_told_singly(message, refs[0]):
-            untold += [ref for ref in refs if not _is_told(ref, message)]
-            return
+    def tell(self, refs: Sequence[ActorRef[M]]) -> list[ActorRef[M]]:
+        """Tell *refs*, in a turn of their own, and finish what they begin; those that could not be told."""
+        if _is_told_singly(self._message, refs[0]):
+            return [ref for ref in refs if not _is_told(ref, self._message)]
+        untold: list[ActorRef[M]] = []
+        self._now = self._clock()
+        self._envelope.message = self._message
         try:
             self.begin(refs, untold, [self])
         finally:
             self.finish(untold)
+        return untold
 
     def begin(
         self, refs: Sequence[ActorRef[M]], untold: list[ActorRef[M]], rounds: Sequence[_Round[M]]
     ) -> None:
         """Have it consumed, or put into mailboxes after what *rounds* leave; note the rest in *untold*."""
+        # The others, it is to be hoped, have shared the entries before, too. Who has not costs more.
         if refs[0]._front.shared is not self._before:
             self._before = refs[0]._front.shared
             self._entry = Shared(self._envelope, self._before)
-        # The others, it is to be hoped, have shared the entries before, too.
         envelope, entry, before = self._envelope, self._entry, self._before
-        delivery, begun = self._delivery, self._begun
-        message: M = envelope.message
+        message, delivery, begun = self._message, self._delivery, self._begun
+        # Of each it is asked whether it left a `Later`, and `isinstance` costs as much as a call.
         later: type[Later] | None = None
         around = tuple(self._deliveries)
         token = here.set(delivery)
@@ -171,7 +175,7 @@ class _Round(Generic[M]):
                     for each in rounds:
                         if each._begun:
                             each.finish(untold, of=ref)
-                    if ref not in untold and not _is_put(ref, left, envelope.sent_at):
+                    if ref not in untold and not _is_put(ref, left, self._now):
                         untold.append(ref)
                 finally:
                     token = here.set(delivery)
@@ -203,17 +207,15 @@ class _Round(Generic[M]):
                     if left is not None:
                         unfinished.append((ref, left))
             self._deliveries.pop()
+            if of is None:
+                self._envelope.message = None
             if unfinished:
                 here.set(self._sender)
-                _put_all(unfinished, self._envelope.sent_at, untold)
+                _put_all(unfinished, self._now, untold)
         finally:
             here.reset(token)
             if interrupt is not None:
                 raise interrupt
-
-    def close(self) -> None:
-        """All were told."""
-        self._envelope.message = None
 
 
 def _finish(rounds: Sequence[_Round[M]], untold: list[ActorRef[M]]) -> None:
@@ -223,8 +225,6 @@ def _finish(rounds: Sequence[_Round[M]], untold: list[ActorRef[M]]) -> None:
         except BaseException:
             _finish(rounds[number:], untold)
             raise
-        finally:
-            each.close()
 
 
 def _put_all(left: Sequence[tuple[ActorRef[M], M]], now: float, untold: list[ActorRef[M]]) -> None:

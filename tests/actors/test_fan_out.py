@@ -125,6 +125,24 @@ async def test_who_is_in_it_twice_is_told_twice_in_order(observed: bool) -> None
 
 
 @Watched
+async def test_who_is_in_it_twice_is_told_in_each_of_its_turns(observed: bool) -> None:
+    """Of 32 at a time; also if it could not be told before."""
+    async with stage() as here:
+        full, *parts = await spawn(here, Full, *[Eager] * 40, observed=observed)
+        gate = trio.Event()
+        first, *refs = refs_of([full, *parts])
+        first.tell_nowait(Do(lambda me: gate.wait()))
+        await settle()
+        first.tell_nowait("one too many")
+        # It comes to the message that fills it while others have their turns.
+        message = Now(lambda me: gate.set())
+        assert await fan_out([first, *refs * 5, first], message) == [first]
+        await settle()
+
+    assert [type(one) for one in full.seen] == [Do, str, Now]
+
+
+@Watched
 async def test_the_crash_of_one_is_no_trouble_of_the_others(
     observed: bool, autojump_clock: MockClock
 ) -> None:
@@ -169,6 +187,7 @@ async def test_a_question_is_told_as_always(observed: bool) -> None:
     async with stage() as here:
         parts = await spawn(here, Eager, Eager, observed=observed)
         fan_out_nowait(refs_of(parts), question := Ask(lambda me, question: None))
+        await settle()
         fan_out_nowait(refs_of(parts), None)
         await settle()
 
@@ -629,6 +648,57 @@ async def test_one_that_fans_out_to_itself_among_others_finds_it_in_its_mailbox(
 
     assert parts[0].seen.count(message) == 2
     assert parts[1].taken == [message, message]
+
+
+async def test_many_that_are_full_cost_no_more_each_than_few(
+    autojump_clock: MockClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Or the others would wait for them, when very many are slow at once."""
+    compared = Mock(side_effect=ActorRef.__eq__)
+    async with stage() as here:
+        refs = refs_of(await spawn(here, *[Full] * 300))
+        fan_out_nowait(refs, Do(busy()))
+        await settle()
+        fan_out_nowait(refs, "one too many")
+        monkeypatch.setattr(ActorRef, "__eq__", lambda ref, other: compared(ref, other))
+        assert len(await fan_out(refs, Now())) == 300
+
+    assert compared.call_count <= MANY * 300
+
+
+async def test_what_is_left_is_before_what_comes_next_in_a_large_fan_out() -> None:
+    """As in a small one."""
+    async with stage() as here:
+        refs = refs_of(parts := await spawn(here, *[Eager] * 40))
+        answers = iter([Calls(lambda: "left"), message := Now()])
+        await fan_out([refs[0], *refs], Now(lambda me: next(answers) if me.ref == refs[0] else None))
+        await settle()
+
+    assert parts[0].seen == ["left", message]
+
+
+async def test_between_the_turns_of_a_large_fan_out_nobody_seems_to_be_at_work(
+    autojump_clock: MockClock,
+) -> None:
+    """Who was told is done with it; and who could not take it at once waits since its own turn."""
+    views: list[float | None] = []
+    async with stage() as here:
+        refs = refs_of(await spawn(here, *[Eager] * 100))
+        refs[-1].tell_nowait(Do(busy()))
+        await settle()
+
+        def look() -> None:
+            autojump_clock.jump(1.0)
+            views.extend(one.seconds for one in here.system.recent("root/0") if one.kind == "Everybody")
+
+        async with another(look):
+            await fan_out(refs, Everybody())
+            view = here.system.actor("root/99")
+
+    assert views
+    assert set(views) == {0.0}
+    assert view is not None
+    assert view.oldest == 0.0
 
 
 class Everybody(Now):
