@@ -55,11 +55,9 @@ def fan_out_nowait(refs: Sequence[ActorRef[M]], message: M) -> list[ActorRef[M]]
     They are full, or gone (see `ActorRef.alive`). To those who take it in the sender's task it comes in one
     envelope, with one number, unless an observer looks on.
     """
-    if len(refs) == 1:
-        return [] if _is_told(refs[0], message) else [refs[0]]
-    with FanOut(refs) as out:
-        out.tell(message)
-    return out.untold
+    if len(refs) <= 1:
+        return [ref for ref in refs if not _is_told(ref, message)]
+    return _Round(message, refs[0]).tell(refs)
 
 
 class FanOut(Generic[M]):
@@ -110,8 +108,8 @@ class _Round(Generic[M]):
         self._message = message
         self._envelope = envelope = Envelope(message, self._now)
         envelope.began_at = envelope.sent_at
-        self._before = first._front.shared
-        self._entry = Shared(envelope, self._before)
+        self._before: Shared | None = None
+        self._entry: Shared | None = None
         self._delivery = Delivery(envelope, first)
         self._deliveries = first._recipient.deliveries
         self._begun: list[tuple[ActorRef[M], Later]] = []
@@ -133,12 +131,13 @@ class _Round(Generic[M]):
         self, refs: Sequence[ActorRef[M]], untold: list[ActorRef[M]], rounds: Sequence[_Round[M]]
     ) -> None:
         """Have it consumed, or put into mailboxes after what *rounds* leave; note the rest in *untold*."""
+        envelope, message, entry = self._envelope, self._message, self._entry
         # The others, it is to be hoped, have shared the entries before, too. Who has not costs more.
-        if refs[0]._front.shared is not self._before:
-            self._before = refs[0]._front.shared
-            self._entry = Shared(self._envelope, self._before)
-        envelope, entry, before = self._envelope, self._entry, self._before
-        message, delivery, begun = self._message, self._delivery, self._begun
+        before = refs[0]._front.shared
+        if entry is None or before is not self._before:
+            entry = self._entry = Shared(envelope, before)
+            self._before = before
+        delivery, begun = self._delivery, self._begun
         # Of each it is asked whether it left a `Later`, and `isinstance` costs as much as a call.
         later: type[Later] | None = None
         around = tuple(self._deliveries)

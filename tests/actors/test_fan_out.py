@@ -677,6 +677,10 @@ async def test_what_is_left_is_before_what_comes_next_in_a_large_fan_out() -> No
     assert parts[0].seen == ["left", message]
 
 
+class Everybody(Now):
+    """What many are told."""
+
+
 async def test_between_the_turns_of_a_large_fan_out_nobody_seems_to_be_at_work(
     autojump_clock: MockClock,
 ) -> None:
@@ -699,10 +703,6 @@ async def test_between_the_turns_of_a_large_fan_out_nobody_seems_to_be_at_work(
     assert set(views) == {0.0}
     assert view is not None
     assert view.oldest == 0.0
-
-
-class Everybody(Now):
-    """What many are told."""
 
 
 async def test_a_large_fan_out_is_one_message_in_the_books_of_each() -> None:
